@@ -1,0 +1,2 @@
+//! Client library of avpud.
+#![deny(unsafe_code)]

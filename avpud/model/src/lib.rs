@@ -1,0 +1,2 @@
+//! A register-level software model of the Allegro AVPU encoder that really encodes H.264.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! avpud shares one Allegro AVPU video encoder between many processes.
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! What the tests of avpud as a whole share.
+#![deny(unsafe_code)]
