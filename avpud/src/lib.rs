@@ -1,2 +1,4 @@
 //! avpud shares one Allegro AVPU video encoder between many processes.
 #![deny(unsafe_code)]
+
+pub mod mem;
