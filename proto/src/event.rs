@@ -1,0 +1,131 @@
+//! What the daemon tells unasked. Append-only; a client ignores events that it does not know.
+
+use crate::types::{
+    Address, ChannelId, ChannelState, FrameEnd, FrameNumber, PictureKind, Sequence, SubscriptionId,
+    TimeUs,
+};
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A packet of a subscription is in the ring.
+    Packet(Packet),
+    /// A frame of this connection ended; its source memory may be reused.
+    SourceReleased(SourceReleased),
+    /// A reader missed packets.
+    Gap(Gap),
+    /// The last packet of a channel was delivered; the subscription is over.
+    EndOfStream(EndOfStream),
+    /// A channel changed its state. Sent to its owner, its readers, and to connections that asked with `Watch`.
+    ChannelChanged(ChannelChanged),
+    /// The encoder was reset.
+    EngineReset(EngineReset),
+    /// The daemon is about to end; the connection closes.
+    Shutdown,
+}
+
+/// Describes one access unit in a channel's ring: Annex B, parameter sets before every IDR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packet {
+    /// Whose packet.
+    pub subscription: SubscriptionId,
+    /// Its number in the channel.
+    pub sequence: Sequence,
+    /// Offset in the ring's data area; a packet never wraps.
+    pub offset_bytes: u32,
+    /// Length.
+    pub len_bytes: u32,
+    /// Position in the ring's endless byte count, modulo 2^32: valid while the ring's tail has not passed it.
+    pub position: u32,
+    /// IDR or P.
+    pub kind: PictureKind,
+    /// Slice QP.
+    pub qp: u8,
+    /// The client's timestamp, bit-exact.
+    pub timestamp: u64,
+    /// When the frame was accepted.
+    pub accepted_us: TimeUs,
+    /// When the encoder was started on it.
+    pub started_us: TimeUs,
+    /// When the encoder had finished.
+    pub done_us: TimeUs,
+    /// Number of the frame in the channel.
+    pub frame: FrameNumber,
+    /// Sum of squared luma errors of the reconstruction, 0 where the device does not say.
+    pub sse_luma: u64,
+}
+
+/// The one end of an accepted frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReleased {
+    /// Channel.
+    pub channel: ChannelId,
+    /// Number of the frame in the channel.
+    pub frame: FrameNumber,
+    /// Its address.
+    pub address: Address,
+    /// The client's cookie.
+    pub cookie: u64,
+    /// What became of it.
+    pub end: FrameEnd,
+}
+
+/// Why a reader missed packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GapReason {
+    /// It had no credits left.
+    #[default]
+    NoCredits,
+    /// The ring needed the room that its unreleased packets took.
+    Overrun,
+    /// Pictures were lost in the encoder or dropped.
+    Lost,
+}
+
+/// A reader missed packets; it goes on at an IDR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Whose gap.
+    pub subscription: SubscriptionId,
+    /// First packet missed.
+    pub first: Sequence,
+    /// How many.
+    pub count: u32,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// No packet of the channel follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndOfStream {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The subscription that is over; absent for the owner's copy when it does not read.
+    pub subscription: Option<SubscriptionId>,
+    /// Packets that the channel delivered in all.
+    pub packets: u32,
+}
+
+/// A channel changed its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelChanged {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Its name.
+    pub name: String,
+    /// Its state now.
+    pub state: ChannelState,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The encoder was reset because a picture was lost in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineReset {
+    /// The channel whose picture was lost.
+    pub channel: ChannelId,
+    /// Resets since the daemon started.
+    pub resets: u32,
+}

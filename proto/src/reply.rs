@@ -1,0 +1,199 @@
+//! What the daemon answers. Append-only: new replies at the end, new fields at the end of a struct.
+
+use crate::error::Refusal;
+use crate::record::Record;
+use crate::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
+use crate::types::{
+    Address, BufferAccess, ChannelId, Codec, Epoch, FrameNumber, FrameRate, LeaseId, Profile,
+    RateControl, RegionId, Sequence, SourceLayout, SubscriptionId,
+};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The answer to a request; carries the request's id in its frame header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The request was refused and changed nothing.
+    Refused(Refusal),
+    /// Done; there is nothing more to say.
+    Done,
+    /// To `Request::Capabilities`.
+    Capabilities(Capabilities),
+    /// To `Request::OpenChannel`.
+    ChannelOpened(ChannelOpened),
+    /// To `Request::LeaseBuffers`.
+    BuffersLeased(BuffersLeased),
+    /// To `Request::RegisterRegion`.
+    RegionRegistered(RegionRegistered),
+    /// To `Request::Submit`.
+    Submitted(Submitted),
+    /// To `Request::Subscribe`.
+    Subscribed(Subscribed),
+    /// To `Request::Status`.
+    Status(StatusReport),
+    /// To `Request::Channels`.
+    Channels(Listing<ChannelReport>),
+    /// To `Request::Clients`.
+    Clients(Listing<ClientReport>),
+    /// To `Request::Memory`.
+    Memory(MemoryReport),
+}
+
+/// What this daemon can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Version of the daemon, for people.
+    pub daemon_version: String,
+    /// The device behind it, for people: `/dev/avpu`, `model (picture body)`, ...
+    pub device: String,
+    /// The streams are not pictures but synthetic bytes with real timing.
+    pub synthetic: bool,
+    /// This run of the daemon.
+    pub epoch: Epoch,
+    /// Codecs that `OpenChannel` accepts.
+    pub codecs: Vec<Codec>,
+    /// What version 1 knows by name but this daemon refuses, one sentence each.
+    pub unsupported: Vec<String>,
+    /// Smallest visible width and height.
+    pub width_min: u16,
+    /// Smallest visible height.
+    pub height_min: u16,
+    /// Largest visible width.
+    pub width_max: u16,
+    /// Largest visible height.
+    pub height_max: u16,
+    /// Channels at once, all clients together.
+    pub channels_max: u16,
+    /// Frames queued in one channel.
+    pub queue_max: u16,
+    /// Frames accepted and not ended, one connection.
+    pub submit_credits: u16,
+    /// Packets outstanding, one subscription.
+    pub packet_credits_max: u16,
+    /// This connection may submit raw physical addresses.
+    pub raw_addresses: bool,
+    /// Expected encoder time of a picture without any macroblock, in nanoseconds.
+    pub job_base_ns: u32,
+    /// Expected encoder time of a macroblock, in nanoseconds.
+    pub job_macroblock_ns: u32,
+}
+
+/// A channel was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelOpened {
+    /// Its id.
+    pub channel: ChannelId,
+    /// Its name.
+    pub name: String,
+    /// This run of the daemon.
+    pub epoch: Epoch,
+    /// Layout of its source pictures.
+    pub source: SourceLayout,
+    /// Size of its ring's data area.
+    pub ring_bytes: u32,
+    /// Effective profile.
+    pub profile: Profile,
+    /// Effective frame rate.
+    pub fps: FrameRate,
+    /// Effective GOP length.
+    pub gop_length: u32,
+    /// Effective rate control.
+    pub rate_control: RateControl,
+    /// level_idc of the stream, ten times the level's number.
+    pub level_idc: u8,
+}
+
+/// Buffers were leased.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuffersLeased {
+    /// Their lease.
+    pub lease: LeaseId,
+    /// One entry each.
+    pub buffers: Vec<LeasedBuffer>,
+    /// Layout of each.
+    pub layout: SourceLayout,
+    /// The client must write its cache back before it submits.
+    pub write_back: bool,
+}
+
+/// One leased buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedBuffer {
+    /// Its physical address: what `Submit` names.
+    pub address: Address,
+    /// How to reach its bytes.
+    pub access: BufferAccess,
+}
+
+/// A region was registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionRegistered {
+    /// Its id.
+    pub region: RegionId,
+}
+
+/// A frame was accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its number among the channel's accepted frames.
+    pub frame: FrameNumber,
+}
+
+/// A subscription began. The ring's read-only descriptor rides with this reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// Its id.
+    pub subscription: SubscriptionId,
+    /// The channel.
+    pub channel: ChannelId,
+    /// The channel's name.
+    pub name: String,
+    /// This run of the daemon.
+    pub epoch: Epoch,
+    /// Size of the ring's data area; it starts at `limits::RING_HEADER_BYTES` in the descriptor.
+    pub ring_bytes: u32,
+    /// Packets that may be outstanding.
+    pub credits: u16,
+    /// First sequence number that this reader may get.
+    pub first: Sequence,
+    /// Codec.
+    pub codec: Codec,
+    /// Visible width.
+    pub width: u16,
+    /// Visible height.
+    pub height: u16,
+    /// Stated frame rate.
+    pub fps: FrameRate,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "T: Serialize",
+    deserialize = "T: serde::de::DeserializeOwned"
+))]
+pub struct Listing<T> {
+    /// The entries; each may grow at its end.
+    pub entries: Vec<Record<T>>,
+    /// Cursor of the next page, absent on the last.
+    pub next: Option<u32>,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            next: None,
+        }
+    }
+}
+
+/// Who holds which memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// Sums over everything, on every page.
+    pub totals: MemoryTotals,
+    /// The leases of this page, in order of address.
+    pub leases: Listing<LeaseReport>,
+}
