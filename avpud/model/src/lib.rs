@@ -1,2 +1,4 @@
 //! A register-level software model of the Allegro AVPU encoder that really encodes H.264.
 #![forbid(unsafe_code)]
+
+pub mod avc;

@@ -1,0 +1,33 @@
+//! The picture encoder behind the model: H.264 slice data from a source picture and a reference.
+//!
+//! It stands for the Allegro core and therefore writes slice data only: CABAC from the byte after the slice
+//! header's alignment up to and including the stop bit. The parameter sets and slice headers belong to the host,
+//! and everything here follows what the caller says they contain: progressive 4:2:0 at 8 bits, one reference
+//! picture, one slice a picture, no constrained intra prediction.
+//!
+//! The encoder is a pure function of its arguments: nothing survives from one picture to the next except scratch
+//! memory, no decision uses floating point, and the same input gives the same bytes on every platform. After the
+//! first picture of a geometry it allocates nothing but growth of the output vectors.
+
+// Sample arithmetic moves between u8, i16, i32 and usize in every line; the ranges are those of the standard.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_lossless
+)]
+
+#[expect(dead_code, reason = "residual coding comes with prediction")]
+mod cabac;
+mod cabac_tables;
+mod encoder;
+mod escape;
+mod frame;
+mod params;
+mod stats;
+
+pub use encoder::{Encoder, MbProgress};
+pub use escape::escape_into;
+pub use frame::{Frame, Nv12View};
+pub use params::{Deblock, EncodeError, Entropy, PictureParams, Scaling, SearchRange, SliceKind};
+pub use stats::PictureStats;
