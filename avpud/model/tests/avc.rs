@@ -1,5 +1,8 @@
 //! The encoder against an independent decoder: what it says it reconstructed is what a player shows.
 
+// Picture coordinates and random bytes are narrowed on purpose.
+#![allow(clippy::cast_possible_truncation)]
+
 mod stream;
 
 use avpu_model::avc::{Encoder, Frame, Nv12View, PictureParams, SliceKind};

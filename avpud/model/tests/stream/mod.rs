@@ -16,7 +16,7 @@ struct Bits {
 impl Bits {
     fn u(&mut self, value: u32, width: u32) {
         for bit in (0..width).rev() {
-            if self.count % 8 == 0 {
+            if self.count.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if value >> bit & 1 == 1 {
@@ -45,7 +45,7 @@ impl Bits {
         if stop {
             self.u(1, 1);
         } else {
-            while self.count % 8 != 0 {
+            while !self.count.is_multiple_of(8) {
                 self.u(1, 1);
             }
         }
@@ -121,7 +121,7 @@ pub(crate) fn slice_header(params: &PictureParams, n: u32, idr_pic_id: u32, out:
     if idr {
         h.ue(idr_pic_id);
     }
-    h.u(2 * n & 1023, 10);
+    h.u((2 * n) & 1023, 10);
     if params.kind == SliceKind::P {
         h.u(0, 2);
     }
