@@ -1,0 +1,285 @@
+//! The whole surface of the core on one screen: what goes in, what comes out.
+//!
+//! The shell feeds one [`Input`], drains all [`Output`]s in order, then asks for the next timeout. Outputs that have a
+//! result are answered by an input, at once and in order, before anything else is fed.
+
+use crate::core::time::Micros;
+use crate::job::{ChannelKey, EncodeJob, EngineId, JobId, JobOutcome};
+use crate::mem::addr::{ByteLen, PhysRange};
+use crate::picture::ChannelSetup;
+use avpu_proto::event::Event;
+use avpu_proto::reply::Reply;
+use avpu_proto::request::Request;
+use avpu_proto::types::BufferAccess;
+
+/// Slot of a session in the shell's tables; unique while the session is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionKey(u32);
+
+impl SessionKey {
+    /// The session with this number.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(value)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+/// Names a lease of source buffers between core and shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeaseKey(u32);
+
+impl LeaseKey {
+    /// The lease with this number.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(value)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+/// Who is at the other end of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Process.
+    pub pid: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What the world did.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A peer connected and agreed on a version.
+    Opened {
+        /// Its session.
+        session: SessionKey,
+        /// Who it is.
+        peer: Peer,
+    },
+    /// A peer asked for something.
+    Request {
+        /// Its session.
+        session: SessionKey,
+        /// The request's id, returned with the reply.
+        id: u16,
+        /// What it asked; `None` for a request of a later version, to be refused.
+        body: Option<Request>,
+    },
+    /// A connection ended, from whichever side.
+    Closed {
+        /// Its session.
+        session: SessionKey,
+    },
+    /// Answers [`Output::CreateChannel`].
+    ChannelCreated {
+        /// The channel.
+        channel: ChannelKey,
+        /// Why it could not be made, for people.
+        result: Result<(), String>,
+    },
+    /// Answers [`Output::GrantLease`].
+    LeaseGranted {
+        /// The lease.
+        lease: LeaseKey,
+        /// How its first byte is reached, or why it could not be granted, for people.
+        result: Result<BufferAccess, String>,
+    },
+    /// A job ended.
+    JobDone {
+        /// The job.
+        job: JobId,
+        /// How.
+        outcome: JobOutcome,
+    },
+    /// Answers [`Output::Deliver`].
+    Delivered {
+        /// The job.
+        job: JobId,
+        /// Bytes put into the ring, or `None` when they did not fit.
+        len: Option<ByteLen>,
+    },
+    /// Answers [`Output::Reset`].
+    EngineReset {
+        /// The engine.
+        engine: EngineId,
+        /// It works again.
+        ok: bool,
+    },
+    /// An interrupt came that no completion matched.
+    SpuriousInterrupt,
+    /// The daemon was told to stop: finish what is in flight, tell clients, close.
+    Shutdown,
+}
+
+/// What must happen now.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a reply.
+    Reply {
+        /// To whom.
+        session: SessionKey,
+        /// Id of the request.
+        id: u16,
+        /// The reply.
+        body: Reply,
+        /// What descriptor rides with it.
+        attach: Attach,
+    },
+    /// Send an event.
+    Event {
+        /// To whom.
+        session: SessionKey,
+        /// The event.
+        body: Event,
+    },
+    /// Close a connection; [`Input::Closed`] follows.
+    Close {
+        /// Which.
+        session: SessionKey,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Prepare a channel: tables in its memory, a ring for its packets. Answered by [`Input::ChannelCreated`].
+    CreateChannel {
+        /// The channel.
+        channel: ChannelKey,
+        /// What it encodes.
+        setup: ChannelSetup,
+        /// Reserved memory for it.
+        memory: PhysRange,
+        /// Size of the ring's data area; a power of two.
+        ring_bytes: ByteLen,
+    },
+    /// Forget a channel: nothing of it is in flight. Its memory may be leased again at once.
+    DestroyChannel {
+        /// The channel.
+        channel: ChannelKey,
+    },
+    /// Zero and export source memory. Answered by [`Input::LeaseGranted`].
+    GrantLease {
+        /// The lease.
+        lease: LeaseKey,
+        /// Its memory.
+        memory: PhysRange,
+    },
+    /// Take exported source memory back.
+    RevokeLease {
+        /// The lease.
+        lease: LeaseKey,
+        /// Its memory.
+        memory: PhysRange,
+    },
+    /// Start a job: exactly one [`Input::JobDone`] follows, also through a reset.
+    Submit(EncodeJob),
+    /// Put a finished picture into its channel's ring. Answered by [`Input::Delivered`].
+    Deliver {
+        /// The job.
+        job: JobId,
+        /// Its channel.
+        channel: ChannelKey,
+        /// Store this as the ring's tail first: what lies before it may be overwritten.
+        tail: u32,
+        /// Position of the packet in the ring's endless byte count.
+        position: u32,
+        /// Room for it, contiguous in the ring.
+        capacity: ByteLen,
+    },
+    /// Give a finished picture's stream buffer back undelivered.
+    Discard {
+        /// The job.
+        job: JobId,
+        /// Its channel.
+        channel: ChannelKey,
+    },
+    /// Reset an engine; the job in it has failed. Answered by [`Input::EngineReset`].
+    Reset {
+        /// The engine.
+        engine: EngineId,
+    },
+    /// Everything is finished after [`Input::Shutdown`].
+    Finished {
+        /// The engine could not be brought back: ask the supervisor for a restart.
+        restart: bool,
+    },
+    /// Something worth a log line.
+    Note(Note),
+}
+
+/// What descriptor rides with a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// None.
+    Nothing,
+    /// The read-only descriptor of a channel's ring.
+    Ring(ChannelKey),
+    /// The descriptor of a lease.
+    Lease(LeaseKey),
+}
+
+/// Why the core closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Too many connections.
+    TooManySessions,
+    /// The daemon stops.
+    Shutdown,
+}
+
+/// Something worth a log line, as a value: the core does not log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A picture missed its deadline.
+    Timeout {
+        /// Channel.
+        channel: ChannelKey,
+        /// Job.
+        job: JobId,
+        /// When it was started.
+        started: Micros,
+        /// How long it was expected to take.
+        expected_us: u64,
+    },
+    /// A picture failed.
+    PictureFailed {
+        /// Channel.
+        channel: ChannelKey,
+        /// Job.
+        job: JobId,
+        /// Why.
+        outcome: JobOutcome,
+    },
+    /// The engine could not be reset.
+    EngineOffline {
+        /// The engine.
+        engine: EngineId,
+    },
+    /// A channel was opened.
+    ChannelOpened {
+        /// Channel.
+        channel: ChannelKey,
+        /// Name.
+        name: String,
+        /// Owner's process.
+        pid: u32,
+    },
+    /// A channel was closed.
+    ChannelClosed {
+        /// Channel.
+        channel: ChannelKey,
+        /// Name.
+        name: String,
+    },
+}

@@ -1,0 +1,200 @@
+//! The contract between core and driver: core says what to encode, the driver says how.
+//!
+//! Core hands the driver a [`ChannelSetup`](crate::picture::ChannelSetup) with the physical memory leased for the channel, then one
+//! [`EncodeJob`] a picture. For every job that was started exactly one [`JobOutcome`] comes back, also through a
+//! reset. The driver knows nothing of clients, core nothing of registers.
+
+use crate::mem::addr::{ByteLen, PhysRange};
+use crate::picture::{PictureKind, Qp, RateControl};
+
+/// Names one encoder block. The T31 has one for video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EngineId(u8);
+
+impl EngineId {
+    /// The video encoder: core 0.
+    pub const VIDEO: Self = Self(0);
+
+    /// Position among the engines.
+    #[must_use]
+    pub const fn index(self) -> u8 {
+        self.0
+    }
+}
+
+/// Slot of a channel in the daemon's tables. Reused after the channel is destroyed; clients see `ChannelId` instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChannelKey(u16);
+
+impl ChannelKey {
+    /// The slot with this index.
+    #[must_use]
+    pub const fn new(index: u16) -> Self {
+        Self(index)
+    }
+
+    /// Index of the slot.
+    #[must_use]
+    pub const fn index(self) -> u16 {
+        self.0
+    }
+}
+
+/// Names a job; counts up and wraps, one in flight per engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(u32);
+
+impl JobId {
+    /// The first job.
+    pub const FIRST: Self = Self(0);
+
+    /// The job after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// The plain number, for logs.
+    #[must_use]
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+}
+
+/// Bytes that one picture's header may take: SPS, PPS, SEI and slice header with start codes.
+pub const HEADER_LEN_MAX: usize = 256;
+
+/// The Annex B prefix of a picture, complete and with emulation prevention, built by `codec/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureHeader {
+    bytes: [u8; HEADER_LEN_MAX],
+    len: u16,
+    slice_nal_len: u16,
+    handover: CavlcHandover,
+}
+
+/// The last bits of a CAVLC slice header, which the hardware writes itself because slice data follows them without a
+/// byte boundary. All zero for CABAC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CavlcHandover {
+    /// How many bits, in command-list word 0x1E.
+    pub bit_count: u8,
+    /// The bits, in word 0x1F.
+    pub bits: u32,
+}
+
+impl PictureHeader {
+    /// A header from its bytes. `slice_nal_len` counts the bytes of the slice NAL unit among them, start code
+    /// included, emulation prevention not. `None` when it does not fit.
+    #[must_use]
+    pub fn new(bytes: &[u8], slice_nal_len: u16, handover: CavlcHandover) -> Option<Self> {
+        let len = u16::try_from(bytes.len()).ok()?;
+        let mut stored = [0; HEADER_LEN_MAX];
+        stored.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self {
+            bytes: stored,
+            len,
+            slice_nal_len,
+            handover,
+        })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Bytes of the slice NAL unit among them.
+    #[must_use]
+    pub const fn slice_nal_len(&self) -> u16 {
+        self.slice_nal_len
+    }
+
+    /// Bits handed over to the hardware.
+    #[must_use]
+    pub const fn handover(&self) -> CavlcHandover {
+        self.handover
+    }
+}
+
+/// One picture to encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeJob {
+    /// Its name.
+    pub id: JobId,
+    /// Engine that runs it.
+    pub engine: EngineId,
+    /// Channel.
+    pub channel: ChannelKey,
+    /// IDR or P.
+    pub kind: PictureKind,
+    /// Index in the group of pictures, 0 for the IDR; the order count is twice it.
+    pub gop_index: u32,
+    /// Slice QP.
+    pub qp: Qp,
+    /// Slice QP of this group's IDR.
+    pub gop_qp: Qp,
+    /// Rate control as it stands for this picture: what the hardware's own rate control is told.
+    pub rate_control: RateControl,
+    /// The source picture: a checked range of exactly the channel's source length.
+    pub source: PhysRange,
+    /// Header.
+    pub header: PictureHeader,
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOutcome {
+    /// Slice data is in a stream buffer, which the driver keeps until it was copied out.
+    Encoded(EncodedPicture),
+    /// Nothing to deliver; the reconstruction must not be referred to.
+    Failed(JobFailure),
+}
+
+/// A picture that the hardware finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedPicture {
+    /// Slice data as the hardware wrote it, before missing emulation prevention is added.
+    pub payload_len: ByteLen,
+    /// Statistics.
+    pub stats: PictureStats,
+}
+
+/// What the hardware says of a picture. Only the size and the squared error are proven on silicon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PictureStats {
+    /// Sum of squared luma errors.
+    pub sse_luma: u64,
+    /// Sum of the macroblocks' QP.
+    pub qp_sum: u32,
+    /// Lowest QP of a macroblock.
+    pub qp_min: u8,
+    /// Highest QP of a macroblock.
+    pub qp_max: u8,
+    /// Intra-coded 8x8 blocks.
+    pub intra_8x8: u32,
+    /// Skipped 8x8 blocks.
+    pub skipped_8x8: u32,
+}
+
+/// Why a job failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobFailure {
+    /// The status words hold a recognised error pattern.
+    ErrorFill {
+        /// Word 0x41.
+        status: u32,
+    },
+    /// More slice data than the stream buffer takes.
+    Overflow {
+        /// Bytes reported.
+        bytes: u32,
+        /// Bytes allowed.
+        budget: u32,
+    },
+    /// The engine was reset while the job was in it.
+    Reset,
+    /// A register or memory access failed.
+    Device,
+}
