@@ -52,8 +52,10 @@ pub struct Capabilities {
     /// This run of the daemon.
     pub epoch: Epoch,
     /// Codecs that `OpenChannel` accepts.
+    #[serde(deserialize_with = "crate::decode::list")]
     pub codecs: Vec<Codec>,
     /// What version 1 knows by name but this daemon refuses, one sentence each.
+    #[serde(deserialize_with = "crate::decode::list")]
     pub unsupported: Vec<String>,
     /// Smallest visible width and height.
     pub width_min: u16,
@@ -110,6 +112,7 @@ pub struct BuffersLeased {
     /// Their lease.
     pub lease: LeaseId,
     /// One entry each.
+    #[serde(deserialize_with = "crate::decode::list")]
     pub buffers: Vec<LeasedBuffer>,
     /// Layout of each.
     pub layout: SourceLayout,
@@ -175,6 +178,7 @@ pub struct Subscribed {
 ))]
 pub struct Listing<T> {
     /// The entries; each may grow at its end.
+    #[serde(deserialize_with = "crate::decode::list")]
     pub entries: Vec<Record<T>>,
     /// Cursor of the next page, absent on the last.
     pub next: Option<u32>,
