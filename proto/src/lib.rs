@@ -16,3 +16,4 @@ pub mod reply;
 pub mod report;
 pub mod request;
 pub mod types;
+pub mod version;
