@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod decode;
 pub mod error;
 pub mod event;
+pub mod frame;
 pub mod limits;
 pub mod record;
 pub mod reply;
