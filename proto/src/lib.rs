@@ -16,5 +16,6 @@ pub mod record;
 pub mod reply;
 pub mod report;
 pub mod request;
+pub mod ring;
 pub mod types;
 pub mod version;
