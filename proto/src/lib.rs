@@ -17,5 +17,6 @@ pub mod reply;
 pub mod report;
 pub mod request;
 pub mod ring;
+pub mod socket;
 pub mod types;
 pub mod version;
