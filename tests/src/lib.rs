@@ -1,2 +1,4 @@
 //! What the tests of avpud as a whole share.
 #![deny(unsafe_code)]
+
+pub mod skip;
