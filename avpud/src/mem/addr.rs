@@ -51,6 +51,13 @@ pub enum AddressError {
         /// What was asked for, in bytes.
         alignment: u32,
     },
+    /// An address or offset that is not a multiple of what it must be.
+    Unaligned {
+        /// The address or offset, in bytes.
+        address: u32,
+        /// What it must be a multiple of, in bytes.
+        alignment: u32,
+    },
     /// The part asked for does not lie inside the range or region.
     OutOfRange {
         /// First byte asked for, relative to the range.
@@ -338,6 +345,9 @@ impl fmt::Display for AddressError {
             }
             Self::NotPowerOfTwo { alignment } => {
                 write!(f, "expected a power of two as alignment, found {alignment}")
+            }
+            Self::Unaligned { address, alignment } => {
+                write!(f, "expected a multiple of {alignment}, found 0x{address:x}")
             }
             Self::OutOfRange {
                 offset,

@@ -1,8 +1,10 @@
 //! Memory as the encoder and the processes around it see it.
 //!
 //! [`addr`] is pure: physical addresses, ranges and offsets as types that cannot be mixed up or overflow.
-//! It never touches memory; whoever maps a range does so elsewhere and only through these types.
+//! It never touches memory. [`map`] does, and only it: mapped parts that are copied in and out, never borrowed.
 
 pub mod addr;
+pub mod map;
 
 pub use addr::{AddressError, Alignment, ByteLen, PhysAddr, PhysRange, RegionOffset};
+pub use map::{Caching, MappedRegion, RingMapping};
