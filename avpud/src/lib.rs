@@ -1,7 +1,9 @@
 //! avpud shares one Allegro AVPU video encoder between many processes.
 #![deny(unsafe_code)]
 
+pub mod codec;
 pub mod core;
+pub mod hw;
 pub mod job;
 pub mod mem;
 pub mod picture;

@@ -100,7 +100,7 @@ pub enum RateControl {
     Vbr {
         /// The rate aimed at.
         target: BitRate,
-        /// The rate never exceeded for long; at least the target.
+        /// The rate never exceeded for long; not below the target in any sensible setup.
         max: BitRate,
         /// The quantisers allowed.
         range: QpRange,
@@ -413,7 +413,7 @@ impl RateControl {
         match self {
             Self::FixQp { .. } => None,
             Self::Cbr { target, .. } => Some(target),
-            Self::Vbr { target, max, .. } => Some(max.max(target)),
+            Self::Vbr { max, .. } => Some(max),
         }
     }
 

@@ -1,0 +1,6 @@
+//! The stream as H.264 sees it: headers, group of pictures, quantiser.
+//!
+//! Pure: no memory, no registers, no clients. `core` owns these values per channel; `driver` never
+//! imports them, it gets what it needs with each job.
+
+pub mod slice;
