@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod core;
+pub mod device;
 pub mod hw;
 pub mod job;
 pub mod mem;

@@ -1,0 +1,139 @@
+//! The device behind the driver: registers, interrupts, and reserved memory.
+//!
+//! One trait for the real encoder and its software model, and for decorators that record or disturb another device.
+//! A device never interprets what is written to it; the order of accesses is the driver's affair.
+
+pub mod error;
+
+pub use crate::mem::map::Caching;
+
+use crate::hw::irq::IrqLine;
+use crate::hw::regs::Reg;
+use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
+use crate::mem::map::MappedRegion;
+use error::{DeviceError, WaitError};
+use std::os::fd::BorrowedFd;
+
+/// What a device can do and what it costs.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// For people: `/dev/avpu`, `model (picture body)`, ...
+    pub name: String,
+    /// Streams are synthetic bytes, not pictures.
+    pub synthetic: bool,
+    /// Expected time of a job.
+    pub cost: JobCost,
+    /// Reserved memory that the daemon owns: channel memory and leased source buffers are carved from it.
+    pub arena: PhysRange,
+}
+
+/// Expected encoder time of a picture: `base + macroblocks x per_macroblock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobCost {
+    /// Fixed part in nanoseconds.
+    pub base_ns: u32,
+    /// Part per macroblock in nanoseconds.
+    pub macroblock_ns: u32,
+}
+
+/// Direction of a cache operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushDirection {
+    /// Write back: before the device reads.
+    ToDevice,
+    /// Invalidate: before the processor reads what the device wrote.
+    FromDevice,
+    /// Both.
+    Both,
+}
+
+/// How another process reaches a range of the arena.
+#[derive(Debug)]
+pub enum Export<'a> {
+    /// It does not: capture hardware fills the range.
+    None,
+    /// By mapping a descriptor that reaches this range and nothing else.
+    Descriptor {
+        /// The descriptor, owned by the device.
+        fd: BorrowedFd<'a>,
+        /// Offset of the range in it.
+        offset_bytes: u64,
+        /// The mapping is cached.
+        caching: Caching,
+    },
+    /// By mapping a device of physical memory; only for peers with the raw-address right.
+    PhysicalDevice {
+        /// Path of the device.
+        path: &'a str,
+        /// Offset of the range in it.
+        offset_bytes: u64,
+        /// The mapping is cached.
+        caching: Caching,
+    },
+}
+
+/// The encoder as the driver sees it.
+pub trait Device {
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Reads a register.
+    ///
+    /// # Errors
+    /// When the device refuses or is gone.
+    fn read(&mut self, register: Reg) -> Result<u32, DeviceError>;
+
+    /// Writes a register.
+    ///
+    /// # Errors
+    /// When the device refuses or is gone.
+    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError>;
+
+    /// Maps a part of the arena into the daemon.
+    ///
+    /// # Errors
+    /// When the range is not inside the arena or the kernel refuses.
+    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError>;
+
+    /// Makes the processor's and the device's view of a cached mapping agree. Does nothing for an uncached one.
+    ///
+    /// `len` is never zero: the kernel of the camera does not survive it.
+    ///
+    /// # Errors
+    /// When the part is empty or not inside the region, or the kernel refuses.
+    fn flush(
+        &mut self,
+        region: &MappedRegion,
+        offset: RegionOffset,
+        len: ByteLen,
+        direction: FlushDirection,
+    ) -> Result<(), DeviceError>;
+
+    /// Prepares a range of the arena for another process: zeroes it and says how to reach it.
+    ///
+    /// # Errors
+    /// When the range is not inside the arena, shares a byte with one that is exported, or cannot be prepared.
+    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError>;
+
+    /// Takes an exported range back; what other processes still have mapped no longer reaches it where the device can
+    /// bound that. What they wrote is gone.
+    ///
+    /// # Errors
+    /// When exactly this range was not exported.
+    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError>;
+}
+
+/// Where interrupts come from; used by one thread for the life of the device.
+pub trait IrqSource: Send {
+    /// Waits for the next interrupt.
+    ///
+    /// # Errors
+    /// [`WaitError::Cancelled`] after [`IrqCanceller::cancel`], for good.
+    fn wait(&mut self) -> Result<IrqLine, WaitError>;
+}
+
+/// Ends the wait of an [`IrqSource`], for good.
+pub trait IrqCanceller: Send {
+    /// Ends it; only on the way to closing the device.
+    fn cancel(&self);
+}
