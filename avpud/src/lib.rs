@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod codec;
+pub mod config;
 pub mod core;
 pub mod device;
 pub mod hw;

@@ -1,0 +1,181 @@
+//! The one table of settings: section, name, what its value looks like, what it means, and how it is applied.
+
+use super::value;
+use super::{Config, DeviceChoice};
+use std::path::PathBuf;
+
+/// A setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `[daemon] socket`.
+    Socket,
+    /// `[daemon] socket-group`.
+    SocketGroup,
+    /// `[daemon] log-format`.
+    LogFormat,
+    /// `[daemon] log-level`.
+    LogLevel,
+    /// `[device] device`.
+    Device,
+    /// `[device] cost-base-ns`.
+    CostBase,
+    /// `[device] cost-macroblock-ns`.
+    CostMacroblock,
+    /// `[memory] source-windows`.
+    SourceWindows,
+    /// `[memory] raw-groups`.
+    RawGroups,
+    /// `[limits] channels-max`.
+    ChannelsMax,
+    /// `[limits] ring-bytes`.
+    RingBytes,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Which setting.
+    pub(super) setting: Setting,
+    /// Section of the file.
+    pub section: &'static str,
+    /// Name in the file and, after `--`, on the command line.
+    pub name: &'static str,
+    /// What the value looks like.
+    pub value: &'static str,
+    /// What it means, in one line.
+    pub help: &'static str,
+}
+
+/// All settings, in the order of the help.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        setting: Setting::Socket,
+        section: "daemon",
+        name: "socket",
+        value: "PATH",
+        help: "where clients connect",
+    },
+    Key {
+        setting: Setting::SocketGroup,
+        section: "daemon",
+        name: "socket-group",
+        value: "GROUP",
+        help: "group that may connect, by name or number",
+    },
+    Key {
+        setting: Setting::LogFormat,
+        section: "daemon",
+        name: "log-format",
+        value: "text|json|syslog",
+        help: "shape of log lines",
+    },
+    Key {
+        setting: Setting::LogLevel,
+        section: "daemon",
+        name: "log-level",
+        value: "LEVEL",
+        help: "error, warning, info, debug or trace",
+    },
+    Key {
+        setting: Setting::Device,
+        section: "device",
+        name: "device",
+        value: "PATH|model[,OPTION=VALUE]...",
+        help: "the encoder, or its software model",
+    },
+    Key {
+        setting: Setting::CostBase,
+        section: "device",
+        name: "cost-base-ns",
+        value: "NS",
+        help: "encoder time of a picture, fixed part",
+    },
+    Key {
+        setting: Setting::CostMacroblock,
+        section: "device",
+        name: "cost-macroblock-ns",
+        value: "NS",
+        help: "encoder time of a macroblock",
+    },
+    Key {
+        setting: Setting::SourceWindows,
+        section: "memory",
+        name: "source-windows",
+        value: "SIZE@BASE[,...]",
+        help: "memory of other allocators that frames may lie in",
+    },
+    Key {
+        setting: Setting::RawGroups,
+        section: "memory",
+        name: "raw-groups",
+        value: "GROUP[,...]",
+        help: "groups that may submit raw addresses",
+    },
+    Key {
+        setting: Setting::ChannelsMax,
+        section: "limits",
+        name: "channels-max",
+        value: "COUNT",
+        help: "most channels at once",
+    },
+    Key {
+        setting: Setting::RingBytes,
+        section: "limits",
+        name: "ring-bytes",
+        value: "SIZE",
+        help: "ring of a channel whose client does not ask for one",
+    },
+];
+
+impl Setting {
+    /// Its argument.
+    #[must_use]
+    pub fn flag(self) -> String {
+        let name = KEYS.iter().find(|key| key.setting == self);
+        format!("--{}", name.map_or("", |key| key.name))
+    }
+}
+
+/// Finds the setting with this name.
+///
+/// # Errors
+/// When there is none; names the nearest.
+pub(super) fn find(name: &str) -> Result<Setting, String> {
+    match KEYS.iter().find(|key| key.name == name) {
+        Some(key) => Ok(key.setting),
+        None => Err(unknown("key", name, KEYS.iter().map(|key| key.name))),
+    }
+}
+
+/// Says that a word is not among the known ones, and which is nearest.
+pub(super) fn unknown<'a>(what: &str, found: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match known.min_by_key(|word| value::distance(word, found)) {
+        Some(nearest) => format!("unknown {what} \"{found}\", nearest is \"{nearest}\""),
+        None => format!("unknown {what} \"{found}\""),
+    }
+}
+
+/// Applies a setting.
+///
+/// # Errors
+/// What was expected and what was found.
+pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result<(), String> {
+    match setting {
+        Setting::Socket => config.socket = Some(PathBuf::from(value::present(text)?)),
+        Setting::SocketGroup => config.socket_group = Some(value::group(text)?),
+        Setting::LogFormat => config.log_format = value::log_format(text)?,
+        Setting::LogLevel => config.log_level = value::log_level(text)?,
+        Setting::Device => config.device = DeviceChoice::parse(text)?,
+        Setting::CostBase => config.cost_base_ns = Some(value::number(text)?),
+        Setting::CostMacroblock => {
+            config.cost_macroblock_ns = Some(value::positive(value::number(text)?)?);
+        }
+        Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,
+        Setting::RawGroups => config.raw_gids = value::list(text, value::group)?,
+        Setting::ChannelsMax => {
+            config.channels_max = Some(value::positive(value::number(text)?)?);
+        }
+        Setting::RingBytes => config.ring = Some(value::ring_size(text)?),
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Values of settings: numbers, sizes, ranges, groups, words.
+
+use super::LogFormat;
+use super::keys::unknown;
+use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
+use avpu_proto::ring;
+use core::str::FromStr;
+use nix::unistd::Group;
+
+/// A text that is not empty.
+pub(super) fn present(text: &str) -> Result<&str, String> {
+    if text.is_empty() {
+        return Err("expected a value, found none".to_owned());
+    }
+    Ok(text)
+}
+
+/// A whole number in decimal.
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number in range, found \"{text}\""))
+}
+
+/// A number that is not zero.
+pub(super) fn positive<T: Default + PartialEq>(number: T) -> Result<T, String> {
+    if number == T::default() {
+        return Err("expected a number above 0, found 0".to_owned());
+    }
+    Ok(number)
+}
+
+/// A size in bytes: decimal or `0x` hexadecimal, with `K` or `M` for 1024 and 1024 x 1024.
+pub(super) fn size(text: &str) -> Result<ByteLen, String> {
+    let wrong = || format!("expected a size such as 4096, 512K or 8M, found \"{text}\"");
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = address(digits).ok().and_then(|n| n.checked_mul(unit));
+    bytes.map(ByteLen::new).ok_or_else(wrong)
+}
+
+fn address(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("expected an address such as 0x06300000, found \"{text}\""))
+}
+
+/// A range as on the kernel's command line: `SIZE@BASE`.
+pub(super) fn range(text: &str) -> Result<PhysRange, String> {
+    let (len, base) = text
+        .split_once('@')
+        .ok_or_else(|| format!("expected SIZE@BASE, found \"{text}\""))?;
+    let base = PhysAddr::new(address(base)?);
+    PhysRange::new(base, size(len)?).map_err(|error| format!("\"{text}\": {error}"))
+}
+
+/// The size of a ring: a power of two in bounds.
+pub(super) fn ring_size(text: &str) -> Result<ByteLen, String> {
+    let len = size(text)?;
+    let bounds = ring::DATA_BYTES_MIN..=ring::DATA_BYTES_MAX;
+    if !len.value().is_power_of_two() || !bounds.contains(&len.value()) {
+        return Err(format!(
+            "expected a power of two from {} to {} bytes, found \"{text}\"",
+            bounds.start(),
+            bounds.end()
+        ));
+    }
+    Ok(len)
+}
+
+/// A group by number or by name.
+pub(super) fn group(text: &str) -> Result<u32, String> {
+    if let Ok(gid) = text.parse() {
+        return Ok(gid);
+    }
+    match Group::from_name(present(text)?) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        _ => Err(format!("expected a group of this system, found \"{text}\"")),
+    }
+}
+
+/// A list with commas; empty text is the empty list.
+pub(super) fn list<T>(
+    text: &str,
+    mut entry: impl FnMut(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|part| entry(part.trim())).collect()
+}
+
+/// Shape of log lines.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        "syslog" => Ok(LogFormat::Syslog),
+        _ => Err(unknown(
+            "log format",
+            text,
+            ["text", "json", "syslog"].into_iter(),
+        )),
+    }
+}
+
+const LEVELS: [(&str, slog::Level); 5] = [
+    ("error", slog::Level::Error),
+    ("warning", slog::Level::Warning),
+    ("info", slog::Level::Info),
+    ("debug", slog::Level::Debug),
+    ("trace", slog::Level::Trace),
+];
+
+/// A log level.
+pub(super) fn log_level(text: &str) -> Result<slog::Level, String> {
+    match LEVELS.iter().find(|(name, _)| *name == text) {
+        Some((_, level)) => Ok(*level),
+        None => Err(unknown(
+            "log level",
+            text,
+            LEVELS.iter().map(|(name, _)| *name),
+        )),
+    }
+}
+
+/// Edit distance between two words: how many letters to insert, remove or replace.
+pub(super) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_binary_units() {
+        assert_eq!(size("0x1000"), Ok(ByteLen::new(4096)));
+        assert_eq!(size("512K"), Ok(ByteLen::new(512 << 10)));
+        assert_eq!(size("8M"), Ok(ByteLen::new(8 << 20)));
+        for wrong in ["", "M", "-1", "4G", "4096M", "1.5M"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_written_as_the_kernel_writes_them() {
+        let window = range("8M@0x6300000").unwrap();
+        assert_eq!(window.start().value(), 0x630_0000);
+        assert_eq!(window.len().get(), 8 << 20);
+        for wrong in ["8M", "0@0x1000", "8M@x", "16M@0xFFFFF000"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rings_are_powers_of_two() {
+        assert_eq!(ring_size("1M"), Ok(ByteLen::new(1 << 20)));
+        assert!(ring_size("3M").is_err() && ring_size("2K").is_err());
+    }
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("socket", "socket"), 0);
+        assert_eq!(distance("socket", "soket"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
