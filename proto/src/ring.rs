@@ -195,11 +195,12 @@ pub const fn is_before(a: u32, b: u32) -> bool {
 
 /// Whether the bytes `[position, position + len)` were still valid when `tail` was loaded: they lie between
 /// `tail` and `head`. Stricter than "not before tail", so that a reader that slept while 2^31 bytes went
-/// through the ring does not take a stale position for a future one.
+/// through the ring does not take a stale position for a future one. False also while `tail` is ahead of `head`:
+/// the daemon empties the ring for a packet that needs nearly all of it, and nothing is valid until it is written.
 #[must_use]
 pub const fn is_live(position: u32, len_bytes: u32, tail: u32, head: u32) -> bool {
     let (start, live) = (position.wrapping_sub(tail), head.wrapping_sub(tail));
-    start <= live && len_bytes <= live - start
+    live <= DATA_BYTES_MAX && start <= live && len_bytes <= live - start
 }
 
 /// Why bytes are not a ring's header.
@@ -300,6 +301,16 @@ mod tests {
         let tail = 10u32.wrapping_add((1 << 31) + 1);
         assert!(!is_before(10, tail));
         assert!(!is_live(10, 5, tail, tail.wrapping_add(4096)));
+    }
+
+    #[test]
+    fn nothing_is_live_while_the_ring_is_emptied_for_a_large_packet() {
+        let ring = layout(4096);
+        let large = ring.place(200, 4000).unwrap();
+        assert!(is_live(100, 100, 0, 200));
+        assert!(!is_live(100, 100, large.tail_min, 200));
+        assert!(!is_live(100, 100, large.position, 200));
+        assert!(is_live(large.position, 4000, large.position, large.head));
     }
 
     #[test]
