@@ -1,2 +1,4 @@
 //! Client library of avpud.
 #![deny(unsafe_code)]
+
+pub mod source;
