@@ -5,6 +5,7 @@ pub mod codec;
 pub mod config;
 pub mod core;
 pub mod device;
+pub mod driver;
 pub mod hw;
 pub mod job;
 pub mod mem;
