@@ -90,6 +90,8 @@ error_codes! {
     INTERNAL = 21, "internal";
     /// The range overlaps another client's or the daemon's own memory.
     ADDRESS_OVERLAP = 22, "address-overlap";
+    /// The bytes are no request of this protocol; the connection closes after this.
+    MALFORMED = 23, "malformed";
 }
 
 impl ErrorCode {
