@@ -10,7 +10,7 @@ use crate::picture::ChannelSetup;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
-use avpu_proto::types::BufferAccess;
+use avpu_proto::types::{BufferAccess, ChannelId};
 
 /// Slot of a session in the shell's tables; unique while the session is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +156,8 @@ pub enum Output {
     CreateChannel {
         /// The channel.
         channel: ChannelKey,
+        /// What clients call it: readers find it in the ring's header.
+        id: ChannelId,
         /// What it encodes.
         setup: ChannelSetup,
         /// Reserved memory for it.
