@@ -123,3 +123,32 @@ fn noise_decodes_to_the_reconstruction() {
         .collect();
     check(&format!("noise, seed {seed:#x}"), 3, &pictures, params);
 }
+
+/// A moving scene: gradients, a grid of edges, a textured square that crosses the picture, and a little noise.
+fn scene(params: &PictureParams, time: usize, random: &mut Random) -> Picture {
+    Picture::from_fn(params, |plane, x, y| {
+        let (x, y) = if plane == 0 { (x, y) } else { (2 * x, 2 * y) };
+        let pan = x + 3 * time;
+        let mut value = 60 + pan / 3 % 80 + y / 4 % 50;
+        if (pan / 24).is_multiple_of(3) && (y / 20).is_multiple_of(2) {
+            value += 70;
+        }
+        let inside = (x + 400 - 7 * time) % 97 < 32 && (y + 5 * time) % 71 < 28;
+        if inside {
+            value = (pan * 7 + y * 13) % 128 + 20 * plane;
+        }
+        (value + 5 * plane + random.next() as usize % 4).min(255) as u8
+    })
+}
+
+#[test]
+fn every_qp_decodes_to_the_reconstruction() {
+    let mut random = Random(77);
+    for qp in 0..52 {
+        let params = |_, kind| PictureParams::product(5, 4, kind, qp);
+        let pictures: Vec<_> = (0..4)
+            .map(|time| scene(&params(0, SliceKind::I), time, &mut random))
+            .collect();
+        check(&format!("qp {qp}"), 3, &pictures, params);
+    }
+}

@@ -1,10 +1,15 @@
 //! One picture at a time: the macroblock loop.
 
 use super::cabac::Cabac;
+use super::coder::{Coder, Planes, Samples};
+use super::deblock;
 use super::escape::escape_into;
 use super::frame::{Frame, Nv12View};
-use super::params::{EncodeError, PictureParams, SliceKind};
+use super::mb::{Levels, MbInfo, MbKind, MbMap, Mv, Neighbours};
+use super::params::{EncodeError, PictureParams, Scaling, SliceKind};
+use super::scaling::Multipliers;
 use super::stats::PictureStats;
+use super::syntax::{self, Context, QpChain};
 
 /// Where the macroblock loop stands when it asks for a QP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,9 @@ pub struct Encoder {
     mb_width: u16,
     mb_height: u16,
     cabac: Cabac,
+    map: MbMap,
+    /// By [`Scaling`].
+    multipliers: [Multipliers; 2],
 }
 
 impl Encoder {
@@ -32,6 +40,8 @@ impl Encoder {
             mb_width,
             mb_height,
             cabac: Cabac::new(),
+            map: MbMap::new(mb_width.into(), mb_height.into()),
+            multipliers: [Scaling::Flat, Scaling::Default].map(Multipliers::new),
         }
     }
 
@@ -92,15 +102,48 @@ impl Encoder {
             usize::from(self.mb_height) * 16,
         )?;
 
-        recon.copy_from(source)?;
+        let tables = &self.multipliers[params.scaling as usize];
+        let stride = recon.stride();
+        let (luma, chroma) = recon.planes_mut();
+        let mut coder = Coder {
+            params,
+            tables,
+            map: &mut self.map,
+            recon: Planes {
+                luma,
+                chroma,
+                stride,
+            },
+            column: 0,
+            row: 0,
+            around: Neighbours::NONE,
+            source: Samples::ZERO,
+            mb: MbInfo::OUTSIDE,
+            levels: Levels::ZERO,
+            predictions: [Mv::default(); 4],
+            qp: params.qp,
+            chroma_qp: [0; 2],
+            lambda: 0,
+        };
+        let mut counts = PictureStats {
+            qp_min: 51,
+            ..PictureStats::default()
+        };
+        let mut chain = QpChain {
+            previous: params.qp,
+            moved: false,
+        };
         self.cabac
             .start(params.kind, params.cabac_init_idc, params.qp);
         let start_bits = self.cabac.position_bits();
         for row in 0..self.mb_height {
             for column in 0..self.mb_width {
                 let bits = self.cabac.position_bits().wrapping_sub(start_bits);
-                qp(MbProgress { column, row, bits });
-                self.pcm(params.kind, column, row, recon);
+                let qp = qp(MbProgress { column, row, bits }).clamp(params.qp_min, params.qp_max);
+                coder.begin(source, column.into(), row.into(), qp);
+                let large = coder.best_large();
+                coder.code_intra(&large);
+                write(&mut self.cabac, &mut coder, &mut chain, &mut counts);
                 if (row + 1, column + 1) == (self.mb_height, self.mb_width) {
                     self.cabac.terminate();
                 } else {
@@ -108,17 +151,15 @@ impl Encoder {
                 }
             }
         }
+        if !params.deblock.disabled {
+            deblock::picture(params, coder.map, &mut coder.recon);
+        }
         let before = out.len();
         escape_into(self.cabac.bytes(), None, out);
-        let count = u32::from(self.mb_width) * u32::from(self.mb_height);
-        Ok(PictureStats {
-            payload_bytes: (out.len() - before) as u32,
-            bins: self.cabac.bins(),
-            intra_8x8: 4 * count,
-            cu_16x16: count,
-            pcm: count,
-            ..PictureStats::default()
-        })
+        counts.payload_bytes = (out.len() - before) as u32;
+        counts.bins = self.cabac.bins();
+        counts.sse_luma = squared_error(params, source, recon);
+        Ok(counts)
     }
 
     /// The slice data of the last picture without emulation prevention.
@@ -126,27 +167,91 @@ impl Encoder {
     pub fn rbsp(&self) -> &[u8] {
         self.cabac.bytes()
     }
+}
 
-    fn pcm(&mut self, kind: SliceKind, column: u16, row: u16, recon: &Frame) {
-        let (column, row) = (usize::from(column), usize::from(row));
-        match kind {
-            SliceKind::I => {
-                self.cabac
-                    .bin(3 + usize::from(column > 0) + usize::from(row > 0), true);
-            }
-            SliceKind::P => {
-                self.cabac
-                    .bin(11 + usize::from(column > 0) + usize::from(row > 0), false);
-                self.cabac.bin(14, true);
-                self.cabac.bin(17, true);
-            }
-        }
-        self.cabac.terminate();
-        let stride = recon.stride();
-        let (luma, chroma) = (recon.luma(), recon.chroma());
-        let luma = (0..16).flat_map(|y| luma[(row * 16 + y) * stride + column * 16..][..16].iter());
-        let cb = (0..64).map(|i| &chroma[(row * 8 + i / 8) * stride + column * 16 + i % 8 * 2]);
-        let cr = (0..64).map(|i| &chroma[(row * 8 + i / 8) * stride + column * 16 + i % 8 * 2 + 1]);
-        self.cabac.pcm_samples(luma.chain(cb).chain(cr).copied());
+/// Writes the current macroblock, as I_PCM if it takes more than its bits, and enters it into the map and the counts.
+fn write(cabac: &mut Cabac, coder: &mut Coder<'_>, chain: &mut QpChain, counts: &mut PictureStats) {
+    let around = coder.around;
+    let context = Context {
+        kind: coder.params.kind,
+        transform_8x8: coder.params.transform_8x8,
+        around: &around,
+    };
+    let p = context.kind == SliceKind::P;
+    if p {
+        syntax::skip_flag(cabac, &around, coder.mb.kind == MbKind::Skip);
     }
+    if coder.mb.kind == MbKind::Skip {
+        chain.moved = false;
+        coder.mb.qp = chain.previous;
+    } else {
+        if coder.mb.cbp == 0 && coder.mb.kind != MbKind::Intra16x16 {
+            coder.mb.qp = chain.previous;
+        }
+        let mark = cabac.mark();
+        let held = (chain.previous, chain.moved);
+        let start = cabac.position_bits();
+        let residual_bits = syntax::macroblock(
+            cabac,
+            &context,
+            &mut coder.mb,
+            &coder.predictions,
+            &coder.levels,
+            chain,
+        );
+        if cabac.position_bits().wrapping_sub(start) > coder.params.max_mb_bits {
+            cabac.roll_back(&mark);
+            (chain.previous, chain.moved) = (held.0, false);
+            coder.become_pcm();
+            syntax::pcm_type(cabac, &context);
+            cabac.terminate();
+            let luma = coder.source.luma.as_flattened().iter();
+            let chroma = coder.source.chroma.as_flattened().as_flattened().iter();
+            cabac.pcm_samples(luma.chain(chroma).copied());
+            counts.lcu_overflow = true;
+            counts.pcm += 1;
+        } else {
+            counts.residual_bits += residual_bits;
+        }
+    }
+    coder.map.set(coder.column, coder.row, &coder.mb);
+    count(counts, &coder.mb, chain.previous);
+}
+
+fn count(counts: &mut PictureStats, mb: &MbInfo, qp: u8) {
+    if mb.kind.is_intra() {
+        counts.intra_8x8 += 4;
+    } else {
+        counts.inter_8x8 += 4;
+    }
+    match mb.kind {
+        MbKind::Skip => {
+            counts.skipped_8x8 += 4;
+            counts.cu_16x16 += 1;
+        }
+        MbKind::Pcm | MbKind::Intra16x16 | MbKind::Inter16x16 => counts.cu_16x16 += 1,
+        _ => counts.cu_8x8 += 4,
+    }
+    counts.blocks_with_residual += (mb.coded & 0x00FF_FFFF).count_ones();
+    counts.qp_sum += u32::from(qp);
+    counts.qp_min = counts.qp_min.min(qp);
+    counts.qp_max = counts.qp_max.max(qp);
+}
+
+fn squared_error(params: &PictureParams, source: &Nv12View<'_>, recon: &Frame) -> u64 {
+    let width = usize::from(params.display_width);
+    let height = usize::from(params.display_height);
+    let rows = source
+        .luma
+        .chunks(source.luma_stride)
+        .zip(recon.luma().chunks(recon.stride()));
+    let row_error = |(a, b): (&[u8], &[u8])| {
+        let pairs = a[..width].iter().zip(&b[..width]);
+        u64::from(
+            pairs
+                .map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2))
+                .sum::<u32>(),
+        )
+    };
+    rows.take(height).map(row_error).sum()
 }

@@ -10,21 +10,37 @@
 //! first picture of a geometry it allocates nothing but growth of the output vectors.
 
 // Sample arithmetic moves between u8, i16, i32 and usize in every line; the ranges are those of the standard.
+// Loops over sample positions follow the formulas of the standard, which index several arrays at once.
 #![allow(
+    clippy::needless_range_loop,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     clippy::cast_lossless
 )]
 
-#[expect(dead_code, reason = "residual coding comes with prediction")]
 mod cabac;
 mod cabac_tables;
+mod coder;
+mod deblock;
 mod encoder;
 mod escape;
 mod frame;
+mod intra;
+mod intra_pred;
+#[allow(dead_code, reason = "P pictures are not predicted yet")]
+mod mb;
+#[allow(dead_code, reason = "P pictures are not predicted yet")]
+mod metric;
 mod params;
+mod quant;
+mod residual;
+#[allow(dead_code, reason = "P pictures are not predicted yet")]
+mod scaling;
 mod stats;
+mod syntax;
+mod tables;
+mod transform;
 
 pub use encoder::{Encoder, MbProgress};
 pub use escape::escape_into;
