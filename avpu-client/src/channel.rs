@@ -1,0 +1,480 @@
+//! An encode channel of this client: pictures in.
+
+use crate::buffer::{Buffer, Lease};
+use crate::client::{Client, mismatch};
+use crate::connection::{Connection, State, Submission, Tag, deadline};
+use crate::error::ClientError;
+use crate::ledger::{ChannelSlot, Key, Released, Source};
+use crate::reader::Reader;
+use avpu_proto::event::EndOfStream;
+use avpu_proto::reply::{ChannelOpened, Reply};
+use avpu_proto::request::{
+    CloseChannel, Drain, LeaseBuffers, OpenChannel, Request, RequestIdr, ReturnLease, Submit,
+    Subscribe,
+};
+use avpu_proto::types::{
+    ChannelId, Class, Codec, FrameNumber, FrameRate, Join, Profile, RateControl,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What to open a channel with. What is not set is the daemon's default: H.264 High, 25 pictures a second, an IDR
+/// every two seconds, constant QP 30, best effort, a name of the daemon's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelConfig {
+    request: OpenChannel,
+}
+
+impl ChannelConfig {
+    /// A channel for pictures of this visible size; both are even.
+    #[must_use]
+    pub fn new(width: u16, height: u16) -> Self {
+        let request = OpenChannel {
+            width,
+            height,
+            ..OpenChannel::default()
+        };
+        Self { request }
+    }
+
+    /// `num` pictures in `den` seconds.
+    #[must_use]
+    pub fn fps(mut self, num: u32, den: u32) -> Self {
+        self.request.fps = FrameRate { num, den };
+        self
+    }
+
+    /// Constant bitrate in bit/s.
+    #[must_use]
+    pub fn bitrate_bps(mut self, bitrate_bps: u32) -> Self {
+        self.request.rate_control = RateControl::Cbr {
+            bitrate_bps,
+            qp_min: 0,
+            qp_max: 0,
+        };
+        self
+    }
+
+    /// Constant QP, 1 to 51.
+    #[must_use]
+    pub fn fix_qp(mut self, qp: u8) -> Self {
+        self.request.rate_control = RateControl::FixQp { qp };
+        self
+    }
+
+    /// Any rate control.
+    #[must_use]
+    pub fn rate_control(mut self, rate_control: RateControl) -> Self {
+        self.request.rate_control = rate_control;
+        self
+    }
+
+    /// Pictures from one IDR to the next.
+    #[must_use]
+    pub fn gop_length(mut self, pictures: u32) -> Self {
+        self.request.gop_length = pictures;
+        self
+    }
+
+    /// Unique name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.request.name = name.into();
+        self
+    }
+
+    /// Service class.
+    #[must_use]
+    pub fn class(mut self, class: Class) -> Self {
+        self.request.class = class;
+        self
+    }
+
+    /// Share of the slack among best-effort channels.
+    #[must_use]
+    pub fn weight(mut self, weight: u16) -> Self {
+        self.request.weight = weight;
+        self
+    }
+
+    /// Codec.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.request.codec = codec;
+        self
+    }
+
+    /// Profile.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.request.profile = profile;
+        self
+    }
+
+    /// Size of the channel's ring in bytes.
+    #[must_use]
+    pub fn ring_bytes(mut self, ring_bytes: u32) -> Self {
+        self.request.ring_bytes = ring_bytes;
+        self
+    }
+}
+
+impl From<OpenChannel> for ChannelConfig {
+    fn from(request: OpenChannel) -> Self {
+        Self { request }
+    }
+}
+
+/// What goes with a submitted picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Comes back bit-exactly with the packet.
+    pub timestamp: u64,
+    /// Comes back when the source is released.
+    pub cookie: u64,
+    /// Make this picture an IDR.
+    pub force_idr: bool,
+}
+
+/// A submit that failed.
+#[derive(Debug)]
+pub struct SubmitError {
+    /// Why.
+    pub error: ClientError,
+    /// The source, free again. Absent when the reply did not come in time: then `next_released` gives it back.
+    pub source: Option<Source>,
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl std::error::Error for SubmitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<SubmitError> for ClientError {
+    fn from(error: SubmitError) -> Self {
+        error.error
+    }
+}
+
+/// An open channel. Clones are the same channel, for any thread; it is closed when the last one is dropped, and
+/// then queued frames are dropped: [`Channel::finish`] first where that matters.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Arc<Connection>,
+    key: Key,
+}
+
+impl Channel {
+    pub(crate) fn open(client: &Client, config: &ChannelConfig) -> Result<Self, ClientError> {
+        let connection = Arc::clone(client.connection());
+        let mut state = connection.lock();
+        let key = state.ledger.key();
+        let slot = ChannelSlot {
+            request: config.request.clone(),
+            opened: ChannelOpened::default(),
+            live: false,
+            leases: Vec::new(),
+            in_flight: Vec::new(),
+            released: std::collections::VecDeque::new(),
+            ended: None,
+        };
+        state.ledger.channels.insert(key, slot);
+        drop(state);
+        let opened = open_on_wire(&connection, key);
+        if let Err(error) = opened {
+            connection.lock().ledger.channels.remove(&key);
+            return Err(error);
+        }
+        let inner = Arc::new(Inner { connection, key });
+        Ok(Self { inner })
+    }
+
+    /// What the daemon made of the configuration.
+    #[must_use]
+    pub fn opened(&self) -> ChannelOpened {
+        let state = self.inner.connection.lock();
+        let slot = state.ledger.channels.get(&self.inner.key);
+        slot.map(|slot| slot.opened.clone()).unwrap_or_default()
+    }
+
+    /// Leases `count` buffers that fit the channel's pictures. They are leased until
+    /// [`Channel::return_buffers`] or the end of the connection, also when they are dropped.
+    ///
+    /// # Errors
+    /// When the daemon refuses or a buffer cannot be mapped.
+    pub fn lease(&self, count: u8) -> Result<Vec<Buffer>, ClientError> {
+        let (connection, key) = (&self.inner.connection, self.inner.key);
+        let channel = self.id()?;
+        let lease = LeaseBuffers { channel, count };
+        let (reply, descriptor) = connection.call(&Request::LeaseBuffers(lease), Tag::Wait)?;
+        let Reply::BuffersLeased(leased) = reply else {
+            return Err(mismatch("LeaseBuffers"));
+        };
+        let size = self.with_slot(|slot| (slot.request.width, slot.request.height))?;
+        let made = Lease::new(&leased, descriptor.as_ref(), size);
+        let (lease, buffers) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let back = ReturnLease {
+                    lease: leased.lease,
+                };
+                connection.mention(&Request::ReturnLease(back));
+                return Err(error);
+            }
+        };
+        if let Some(slot) = connection.lock().ledger.channels.get_mut(&key) {
+            slot.leases.push(lease);
+        }
+        Ok(buffers)
+    }
+
+    /// Gives leases back: every buffer of each must be there.
+    ///
+    /// # Errors
+    /// When buffers of a lease are missing, or the daemon refuses. The buffers are gone either way; what is still
+    /// leased is so until the connection ends.
+    pub fn return_buffers(&self, buffers: Vec<Buffer>) -> Result<(), ClientError> {
+        let mut rest = buffers;
+        while let Some(buffer) = rest.last() {
+            let lease = Arc::clone(buffer.lease());
+            let before = rest.len();
+            rest.retain(|buffer| !buffer.is_of(&lease));
+            if before - rest.len() != usize::from(lease.count()) {
+                return Err(ClientError::Misuse(
+                    "expected every buffer of the lease, found some",
+                ));
+            }
+            let Some(id) = lease.id() else { continue };
+            let mut state = self.inner.connection.lock();
+            for slot in state.ledger.channels.values_mut() {
+                slot.leases.retain(|other| !Arc::ptr_eq(other, &lease));
+            }
+            drop(state);
+            let request = Request::ReturnLease(ReturnLease { lease: id });
+            self.inner.done(&request, "ReturnLease")?;
+        }
+        Ok(())
+    }
+
+    /// Submits a picture, a leased buffer or a bare address, and waits until the daemon has accepted it.
+    ///
+    /// # Errors
+    /// With the source, when the daemon refuses it: `QUEUE_FULL` and `NO_CREDIT` until a frame was released.
+    pub fn submit(
+        &self,
+        source: impl Into<Source>,
+        frame: Frame,
+    ) -> Result<FrameNumber, SubmitError> {
+        let (request, tag) = self.submission(source.into(), frame, true)?;
+        let answered = self.inner.connection.ask(&request, tag);
+        match answered {
+            Ok((Reply::Submitted(submitted), _)) => Ok(submitted.frame),
+            Ok(_) => Err(SubmitError {
+                error: mismatch("Submit"),
+                source: None,
+            }),
+            Err((error, source)) => Err(SubmitError { error, source }),
+        }
+    }
+
+    /// Submits a picture without waiting for the daemon. Whatever becomes of it, also a refusal, comes with
+    /// [`Channel::next_released`].
+    ///
+    /// # Errors
+    /// With the source, when the connection is gone.
+    pub fn submit_unwaited(
+        &self,
+        source: impl Into<Source>,
+        frame: Frame,
+    ) -> Result<(), SubmitError> {
+        let (request, tag) = self.submission(source.into(), frame, false)?;
+        let posted = self.inner.connection.post(&request, tag);
+        posted.map_err(|(error, source)| SubmitError { error, source })
+    }
+
+    fn submission(
+        &self,
+        source: Source,
+        frame: Frame,
+        waited_for: bool,
+    ) -> Result<(Request, Tag), SubmitError> {
+        let channel = match self.id() {
+            Ok(channel) => channel,
+            Err(error) => {
+                let source = Some(source);
+                return Err(SubmitError { error, source });
+            }
+        };
+        let submit = Submit {
+            channel,
+            address: source.address(),
+            timestamp: frame.timestamp,
+            cookie: frame.cookie,
+            force_idr: frame.force_idr,
+        };
+        let submission = Submission {
+            channel: self.inner.key,
+            source,
+            cookie: frame.cookie,
+            waited_for,
+        };
+        Ok((Request::Submit(submit), Tag::Submit(submission)))
+    }
+
+    /// Waits for the next submitted frame that has ended, at most `timeout`; `None` waits for ever.
+    ///
+    /// # Errors
+    /// `Timeout`, or the connection is gone and every frame lost with it was given back.
+    pub fn next_released(&self, timeout: Option<Duration>) -> Result<Released, ClientError> {
+        let key = self.inner.key;
+        let connection = &self.inner.connection;
+        connection.wait(deadline(timeout), |state| {
+            slot_of(state, key)?.released.pop_front()
+        })
+    }
+
+    /// The next frame that has ended, if there is one now.
+    pub fn try_next_released(&self) -> Option<Released> {
+        // A broken connection shows when the queue is empty and something is waited for.
+        let _ = self.inner.connection.turn();
+        slot_of(&mut self.inner.connection.lock(), self.inner.key)?
+            .released
+            .pop_front()
+    }
+
+    /// Frames that were accepted and have not ended.
+    #[must_use]
+    pub fn frames_in_flight(&self) -> usize {
+        self.with_slot(|slot| slot.in_flight.len()).unwrap_or(0)
+    }
+
+    /// Reads the channel from its next packet on: subscribe before the first submit to miss none.
+    ///
+    /// # Errors
+    /// When the daemon refuses or the ring cannot be mapped.
+    pub fn subscribe(&self) -> Result<Reader, ClientError> {
+        let request = Subscribe {
+            channel: self.id()?,
+            join: Join::LastIdr,
+            ..Subscribe::default()
+        };
+        let inner = &self.inner;
+        Reader::open(&inner.connection, request, Some(inner.key))
+    }
+
+    /// Asks that the next picture be an IDR. For any thread, also while another waits for a packet.
+    ///
+    /// # Errors
+    /// When the daemon refuses or is gone.
+    pub fn request_idr(&self) -> Result<(), ClientError> {
+        let request = RequestIdr {
+            channel: self.id()?,
+            name: String::new(),
+        };
+        self.inner.done(&Request::RequestIdr(request), "RequestIdr")
+    }
+
+    /// Tells the daemon that no frame follows. The last packets and released sources still come, then the end of
+    /// the stream.
+    ///
+    /// # Errors
+    /// When the daemon refuses or is gone.
+    pub fn drain(&self) -> Result<(), ClientError> {
+        let channel = self.id()?;
+        self.inner.done(&Request::Drain(Drain { channel }), "Drain")
+    }
+
+    /// Waits for the end of the stream after [`Channel::drain`]: every accepted frame has ended.
+    ///
+    /// # Errors
+    /// `Timeout`, or the connection is gone.
+    pub fn finish(&self, timeout: Option<Duration>) -> Result<EndOfStream, ClientError> {
+        let key = self.inner.key;
+        let connection = &self.inner.connection;
+        connection.wait(deadline(timeout), |state| slot_of(state, key)?.ended)
+    }
+
+    /// Closes the channel for all of its clones: queued frames are dropped.
+    ///
+    /// # Errors
+    /// When the daemon refuses or is gone.
+    pub fn close(&self) -> Result<(), ClientError> {
+        let channel = self.id()?;
+        let request = Request::CloseChannel(CloseChannel { channel });
+        self.inner.done(&request, "CloseChannel")?;
+        if let Some(slot) = slot_of(&mut self.inner.connection.lock(), self.inner.key) {
+            slot.live = false;
+        }
+        Ok(())
+    }
+
+    /// The channel's id on the connection as it is now.
+    ///
+    /// # Errors
+    /// `Disconnected` when it is not open there.
+    pub fn id(&self) -> Result<ChannelId, ClientError> {
+        let live = |slot: &ChannelSlot| slot.live.then_some(slot.opened.channel);
+        self.with_slot(live)?.ok_or(ClientError::Disconnected)
+    }
+
+    fn with_slot<R>(&self, look: impl FnOnce(&ChannelSlot) -> R) -> Result<R, ClientError> {
+        let state = self.inner.connection.lock();
+        let slot = state.ledger.channels.get(&self.inner.key);
+        slot.map(look).ok_or(ClientError::Disconnected)
+    }
+}
+
+impl Inner {
+    fn done(&self, request: &Request, name: &'static str) -> Result<(), ClientError> {
+        match self.connection.call(request, Tag::Wait)?.0 {
+            Reply::Done => Ok(()),
+            _ => Err(mismatch(name)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let slot = self.connection.lock().ledger.channels.remove(&self.key);
+        if let Some(slot) = slot
+            && slot.live
+        {
+            let channel = slot.opened.channel;
+            self.connection
+                .mention(&Request::CloseChannel(CloseChannel { channel }));
+        }
+    }
+}
+
+/// Opens a slot's channel on the connection as it is now.
+pub(crate) fn open_on_wire(connection: &Connection, key: Key) -> Result<(), ClientError> {
+    let slot = connection
+        .lock()
+        .ledger
+        .channels
+        .get(&key)
+        .map(|slot| slot.request.clone());
+    let request = slot.ok_or(ClientError::Disconnected)?;
+    let (reply, _) = connection.call(&Request::OpenChannel(request), Tag::Open(key))?;
+    match reply {
+        Reply::ChannelOpened(_) => Ok(()),
+        _ => Err(mismatch("OpenChannel")),
+    }
+}
+
+fn slot_of(state: &mut State, key: Key) -> Option<&mut ChannelSlot> {
+    state.ledger.channels.get_mut(&key)
+}
