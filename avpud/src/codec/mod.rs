@@ -3,4 +3,11 @@
 //! Pure: no memory, no registers, no clients. `core` owns these values per channel; `driver` never
 //! imports them, it gets what it needs with each job.
 
+pub mod avc;
+#[cfg(test)]
+mod avc_tests;
+pub mod bits;
+pub mod gop;
+pub mod join;
+pub mod level;
 pub mod slice;

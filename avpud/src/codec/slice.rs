@@ -113,8 +113,8 @@ impl Handover {
 
     /// Bytes of the slice's NAL unit that software writes: a start code of four, the NAL byte and
     /// the kept bytes of the header.
-    pub fn written_bytes(self) -> u32 {
-        4 + 1 + u32::from(self.kept_bytes)
+    pub fn written_bytes(self) -> u16 {
+        4 + 1 + u16::from(self.kept_bytes)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     /// Header bytes, length in bits, then what a camera's command list said: prefix, tail, written.
-    const RECORDED: [(&[u8], u8, u8, u32, u32); 8] = [
+    const RECORDED: [(&[u8], u8, u8, u32, u16); 8] = [
         (&[0xb8, 0x40, 0x00, 0x45, 0xb0], 36, 0x14, 0x0400_045b, 7),
         (&[0xe2, 0x01, 0x00, 0x85, 0xb0], 36, 0x14, 0x0010_085b, 7),
         (&[0xe4, 0x02, 0x00, 0x85, 0xb0], 36, 0x14, 0x0020_085b, 7),
