@@ -104,12 +104,12 @@ pub fn finish<R: Registers>(registers: &mut R) -> Result<(), SequenceError<R::Er
     clock(registers, regs::CLOCK_OFF)
 }
 
-/// Gives up a picture that does not end: line masked, this core's pending lines dropped, reset, clock
-/// off. The other core is not touched.
+/// Gives up a picture that does not end: line masked, reset, this core's pending lines dropped, clock
+/// off. In this order a line that rang up to the reset is dropped too. The other core is not touched.
 pub fn recover<R: Registers>(registers: &mut R) -> Result<(), SequenceError<R::Error>> {
     change(registers, Reg::IrqMask, PICTURE_LINE, 0)?;
-    registers.write(Reg::IrqPending, regs::VIDEO_LINES)?;
     reset(registers)?;
+    registers.write(Reg::IrqPending, regs::VIDEO_LINES)?;
     clock(registers, regs::CLOCK_OFF)
 }
 
