@@ -56,14 +56,13 @@ impl Channel {
         let memory = layout.place(range)?;
         let mapped = Mapped::new(device, memory)?;
         mapped.initialise(device, setup)?;
-        let (_, first_slot) = mapped.ring()?;
         Ok(Self {
             key,
             size: setup.geometry.coded(),
             memory,
             builder: ListBuilder::new(ListSettings::new(setup, layout.stream_layout()))?,
+            ring: Ring::new(mapped.first_slot()?),
             mapped,
-            ring: Ring::new(first_slot),
             pictures: Pictures {
                 target: Parity::A,
                 reference_index: None,
@@ -129,14 +128,20 @@ impl Channel {
         device: &mut impl Device,
         job: JobId,
     ) -> Result<PayloadReader<'_>, DriverError> {
-        let (index, len) = self.streams.ready(job).ok_or(DriverError::NoPayload { job })?;
+        let (index, len) = self
+            .streams
+            .ready(job)
+            .ok_or(DriverError::NoPayload { job })?;
         let (region, at) = self.mapped.payload(device, index, len)?;
         Ok(PayloadReader::new(region, at, len))
     }
 
     /// Frees the stream buffer of a finished picture.
     pub(super) fn release(&mut self, job: JobId) -> Result<(), DriverError> {
-        let (index, _) = self.streams.ready(job).ok_or(DriverError::NoPayload { job })?;
+        let (index, _) = self
+            .streams
+            .ready(job)
+            .ok_or(DriverError::NoPayload { job })?;
         self.streams.release(index);
         Ok(())
     }

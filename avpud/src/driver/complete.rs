@@ -86,7 +86,14 @@ mod tests {
 
     #[test]
     fn statistics_come_along() {
-        let words = [(0x41, 100), (0x45, 5), (0x47, 6), (0x4d, 77), (0x4e, 0x1_2a1a), (0x57, 9)];
+        let words = [
+            (0x41, 100),
+            (0x45, 5),
+            (0x47, 6),
+            (0x4d, 77),
+            (0x4e, 0x1_2a1a),
+            (0x57, 9),
+        ];
         let Some(JobOutcome::Encoded(picture)) = judge(&status(&words), BUDGET) else {
             panic!("expected a picture");
         };

@@ -67,13 +67,25 @@ impl fmt::Display for DriverError {
             Self::Build(error) => error.fmt(f),
             Self::Sequence(error) => error.fmt(f),
             Self::EngineBusy { job } => {
-                write!(f, "expected a free encoder, found job {} in it", job.value())
+                write!(
+                    f,
+                    "expected a free encoder, found job {} in it",
+                    job.value()
+                )
             }
             Self::UnknownChannel { channel } => {
-                write!(f, "expected an open channel, found none with key {}", channel.index())
+                write!(
+                    f,
+                    "expected an open channel, found none with key {}",
+                    channel.index()
+                )
             }
             Self::ChannelExists { channel } => {
-                write!(f, "expected a free channel key, found {} in use", channel.index())
+                write!(
+                    f,
+                    "expected a free channel key, found {} in use",
+                    channel.index()
+                )
             }
             Self::NoStreamBuffer { channel } => write!(
                 f,
@@ -83,11 +95,17 @@ impl fmt::Display for DriverError {
             Self::NoReference {
                 expected: Some(expected),
                 found,
-            } => write!(f, "expected picture {expected} of the group or an idr, found picture {found}"),
+            } => write!(
+                f,
+                "expected picture {expected} of the group or an idr, found picture {found}"
+            ),
             Self::NoReference {
                 expected: None,
                 found,
-            } => write!(f, "expected an idr as there is no reference, found picture {found} of a group"),
+            } => write!(
+                f,
+                "expected an idr as there is no reference, found picture {found} of a group"
+            ),
             Self::NoPayload { job } => {
                 write!(f, "expected slice data of job {}, found none", job.value())
             }

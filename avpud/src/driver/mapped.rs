@@ -75,7 +75,10 @@ const _: () = assert!(GUARD_LEN_BYTES == 256);
 
 impl Mapped {
     /// Maps the parts.
-    pub(super) fn new(device: &mut impl Device, memory: ChannelMemory) -> Result<Self, DriverError> {
+    pub(super) fn new(
+        device: &mut impl Device,
+        memory: ChannelMemory,
+    ) -> Result<Self, DriverError> {
         let layout = memory.layout();
         let ring_guard = guard_of(layout.ring())?;
         let parameters_guard = guard_of(layout.ep2())?;
@@ -118,7 +121,8 @@ impl Mapped {
         self.parameters.write(layout.ep2(), &tables::ep2(control))?;
         if let Some(target) = control.target() {
             for bank in Ep3Bank::ALL {
-                self.lists.write(layout.ep3_bank(bank)?, &tables::ep3(bank, target))?;
+                self.lists
+                    .write(layout.ep3_bank(bank)?, &tables::ep3(bank, target))?;
             }
         }
         for object in self.guarded() {
@@ -130,10 +134,9 @@ impl Mapped {
         Ok(())
     }
 
-    /// The mapping that holds the command lists, and where in it slot 0 lies.
-    pub(super) fn ring(&self) -> Result<(&MappedRegion, RegionOffset), AddressError> {
-        let slot = self.lists.offset_of(self.memory.layout().ring())?;
-        Ok((&self.lists.region, slot))
+    /// Where the first command list lies in the mapping that holds them.
+    pub(super) fn first_slot(&self) -> Result<RegionOffset, AddressError> {
+        self.lists.offset_of(self.memory.layout().ring())
     }
 
     /// The mapping that holds the command lists.
@@ -148,7 +151,9 @@ impl Mapped {
         index: u32,
         payload_len: ByteLen,
     ) -> Result<(&MappedRegion, RegionOffset), DriverError> {
-        let start = self.streams.offset_of(self.memory.layout().stream(index)?)?;
+        let start = self
+            .streams
+            .offset_of(self.memory.layout().stream(index)?)?;
         // The host area before the slice data is invalidated with it, so the length is never zero.
         let lead = ByteLen::new(PAYLOAD_OFFSET_BYTES);
         let len = lead.checked_add(payload_len)?;

@@ -84,7 +84,9 @@ impl Streams {
     }
 
     fn set(&mut self, index: u32, state: StreamState) {
-        let place = usize::try_from(index).ok().and_then(|index| self.states.get_mut(index));
+        let place = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.states.get_mut(index));
         *place.expect("only indices that this type gave out come back") = state;
     }
 }

@@ -27,7 +27,9 @@ pub const PAYLOAD_OFFSET_BYTES: u32 = 0x220;
 pub const MACROBLOCK_LEN_MAX_BYTES: u32 = 416;
 
 /// Bytes left free behind every object that the encoder writes.
-const GUARD: ByteLen = ByteLen::new(256);
+pub const GUARD_LEN_BYTES: u32 = 256;
+
+const GUARD: ByteLen = ByteLen::new(GUARD_LEN_BYTES);
 /// Command list slots are the strictest: their addresses are multiples of their size.
 const ALIGNMENT: Alignment = Alignment::constant(RING_SLOT_LEN_BYTES);
 const OBJECT_ALIGNMENT: Alignment = Alignment::constant(256);
