@@ -7,7 +7,7 @@ use super::build::{ListBuilder, ListSettings, PictureWords};
 use super::error::DriverError;
 use super::mapped::{GuardViolation, Mapped};
 use super::ring::{FilledSlot, Ring};
-use super::stream::{PayloadReader, Streams};
+use super::stream::{Payload, Streams};
 use crate::device::Device;
 use crate::hw::layout::{ChannelLayout, ChannelMemory, Parity};
 use crate::job::{ChannelKey, EncodeJob, JobId};
@@ -127,13 +127,13 @@ impl Channel {
         &self,
         device: &mut impl Device,
         job: JobId,
-    ) -> Result<PayloadReader<'_>, DriverError> {
+    ) -> Result<Payload<'_>, DriverError> {
         let (index, len) = self
             .streams
             .ready(job)
             .ok_or(DriverError::NoPayload { job })?;
         let (region, at) = self.mapped.payload(device, index, len)?;
-        Ok(PayloadReader::new(region, at, len))
+        Ok(Payload::new(region, at, len))
     }
 
     /// Frees the stream buffer of a finished picture.

@@ -21,7 +21,7 @@ mod stream;
 mod tests;
 
 pub use mapped::{GuardViolation, GuardedObject};
-pub use stream::PayloadReader;
+pub use stream::Payload;
 
 use crate::device::Device;
 use crate::device::error::DeviceError;
@@ -300,11 +300,7 @@ impl<D: Device> Engine<D> {
     ///
     /// # Errors
     /// When none is held for the job, or the cache cannot be made to agree.
-    pub fn payload(
-        &mut self,
-        channel: ChannelKey,
-        job: JobId,
-    ) -> Result<PayloadReader<'_>, DriverError> {
+    pub fn payload(&mut self, channel: ChannelKey, job: JobId) -> Result<Payload<'_>, DriverError> {
         let index = self.position(channel)?;
         self.channels[index].payload(&mut self.device, job)
     }

@@ -23,12 +23,12 @@ enum StreamState {
     Ready { job: JobId, payload_len: ByteLen },
 }
 
-/// Slice data of a finished picture, copied out of its stream buffer piece by piece.
+/// Slice data of a finished picture, to be copied out of its stream buffer.
 #[derive(Debug)]
-pub struct PayloadReader<'a> {
+pub struct Payload<'a> {
     region: &'a MappedRegion,
-    at: RegionOffset,
-    left: u32,
+    start: RegionOffset,
+    len: ByteLen,
 }
 
 const STREAMS_MAX: usize = 8;
@@ -91,35 +91,36 @@ impl Streams {
     }
 }
 
-impl<'a> PayloadReader<'a> {
-    /// A reader of `len` bytes at `at`, which the processor's view is up to date for.
-    pub(super) fn new(region: &'a MappedRegion, at: RegionOffset, len: ByteLen) -> Self {
-        Self {
-            region,
-            at,
-            left: len.value(),
-        }
+impl<'a> Payload<'a> {
+    /// `len` bytes at `start`, for which the processor's view is up to date.
+    pub(super) fn new(region: &'a MappedRegion, start: RegionOffset, len: ByteLen) -> Self {
+        Self { region, start, len }
     }
 
-    /// Bytes not read yet.
+    /// Bytes in it, more than none.
     #[must_use]
-    pub fn remaining(&self) -> ByteLen {
-        ByteLen::new(self.left)
+    pub fn len_bytes(&self) -> u32 {
+        self.len.value()
     }
 
-    /// Copies the next bytes out and says how many: as many as fit in `into` or are left, none at the end.
+    /// Copies the bytes from `offset` on out, until `into` is full.
     ///
     /// # Errors
-    /// When they do not lie in the stream buffer, which the budget rules out.
-    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, AddressError> {
-        let room = u32::try_from(into.len()).unwrap_or(u32::MAX);
-        let len = room.min(self.left);
-        let count = usize::try_from(len).unwrap_or(into.len());
-        let (piece, _) = into.split_at_mut(count);
-        self.region.read(self.at, piece)?;
-        self.at = self.at.checked_add(ByteLen::new(len))?;
-        self.left -= len;
-        Ok(count)
+    /// When there are not so many; nothing was copied then.
+    pub fn read(&self, offset: u32, into: &mut [u8]) -> Result<(), AddressError> {
+        let wanted = u32::try_from(into.len()).unwrap_or(u32::MAX);
+        if offset
+            .checked_add(wanted)
+            .is_none_or(|end| end > self.len.value())
+        {
+            return Err(AddressError::OutOfRange {
+                offset,
+                len: wanted,
+                range_len: self.len.value(),
+            });
+        }
+        self.region
+            .read(self.start.checked_add(ByteLen::new(offset))?, into)
     }
 }
 
