@@ -7,6 +7,7 @@ use super::escape::escape_into;
 use super::frame::{Frame, Nv12View};
 use super::mb::{Levels, MbInfo, MbKind, MbMap, Mv, Neighbours};
 use super::params::{EncodeError, PictureParams, Scaling, SliceKind};
+use super::reference::Reference;
 use super::scaling::Multipliers;
 use super::stats::PictureStats;
 use super::syntax::{self, Context, QpChain};
@@ -28,6 +29,7 @@ pub struct Encoder {
     mb_height: u16,
     cabac: Cabac,
     map: MbMap,
+    reference: Reference,
     /// By [`Scaling`].
     multipliers: [Multipliers; 2],
 }
@@ -41,6 +43,7 @@ impl Encoder {
             mb_height,
             cabac: Cabac::new(),
             map: MbMap::new(mb_width.into(), mb_height.into()),
+            reference: Reference::new(mb_width, mb_height),
             multipliers: [Scaling::Flat, Scaling::Default].map(Multipliers::new),
         }
     }
@@ -92,16 +95,23 @@ impl Encoder {
         };
         geometry("picture", (params.mb_width, params.mb_height))?;
         geometry("reconstruction", recon.geometry())?;
-        match (params.kind, reference) {
-            (SliceKind::I, _) => {}
-            (SliceKind::P, Some(frame)) => geometry("reference", frame.geometry())?,
+        let predictor = match (params.kind, reference) {
+            (SliceKind::I, _) => None,
+            (SliceKind::P, Some(frame)) => {
+                geometry("reference", frame.geometry())?;
+                Some(frame)
+            }
             (SliceKind::P, None) => return Err(EncodeError::NoReference),
-        }
+        };
         source.check(
             usize::from(self.mb_width) * 16,
             usize::from(self.mb_height) * 16,
         )?;
 
+        let predictor = predictor.map(|frame| {
+            self.reference.prepare(frame);
+            &self.reference
+        });
         let tables = &self.multipliers[params.scaling as usize];
         let stride = recon.stride();
         let (luma, chroma) = recon.planes_mut();
@@ -141,8 +151,13 @@ impl Encoder {
                 let bits = self.cabac.position_bits().wrapping_sub(start_bits);
                 let qp = qp(MbProgress { column, row, bits }).clamp(params.qp_min, params.qp_max);
                 coder.begin(source, column.into(), row.into(), qp);
-                let large = coder.best_large();
-                coder.code_intra(&large);
+                match &predictor {
+                    Some(reference) => coder.code_predicted(reference),
+                    None => {
+                        let large = coder.best_large();
+                        coder.code_intra(&large);
+                    }
+                }
                 write(&mut self.cabac, &mut coder, &mut chain, &mut counts);
                 if (row + 1, column + 1) == (self.mb_height, self.mb_width) {
                     self.cabac.terminate();

@@ -60,7 +60,12 @@ impl Coder<'_> {
 
     /// Codes the macroblock as the best of the intra kinds, given the Intra16x16 candidate.
     pub(super) fn code_intra(&mut self, large: &Large) {
-        let mut best = large.cost;
+        self.code_intra_below(large, u32::MAX);
+    }
+
+    /// Codes the macroblock as the best of the intra kinds unless that costs `limit` or more; says whether it did.
+    pub(super) fn code_intra_below(&mut self, large: &Large, limit: u32) -> bool {
+        let mut best = large.cost.min(limit);
         let mut kept: Option<(MbInfo, Levels, [[u8; 16]; 16])> = None;
         if self.params.transform_8x8
             && let Some(cost) = self.code_blocks_8x8(best)
@@ -74,11 +79,14 @@ impl Coder<'_> {
                 self.levels = levels;
                 let at = self.luma_at();
                 store(self.recon.luma, at, self.recon.stride, &luma);
-            } else {
+            } else if large.cost < limit {
                 self.code_large(large);
+            } else {
+                return false;
             }
         }
         self.code_intra_chroma();
+        true
     }
 
     fn recon_luma(&self) -> [[u8; 16]; 16] {

@@ -1,23 +1,38 @@
 //! Distances between blocks of samples.
 
-/// Sum of absolute differences of two rows of 16.
-#[inline(always)]
-fn sad_row(a: &[u8; 16], b: &[u8; 16]) -> u32 {
+/// Sum of absolute differences of a block and the samples at the beginning of `other`.
+#[inline]
+pub(super) fn sad<const N: usize>(block: &[[u8; N]; N], other: &[u8], stride: usize) -> u32 {
     let mut sum = 0;
-    for i in 0..16 {
-        sum += u32::from(a[i].abs_diff(b[i]));
+    for (a, row) in block.iter().zip(other.chunks(stride)) {
+        let b = &row[..N];
+        for i in 0..N {
+            sum += u32::from(a[i].abs_diff(b[i]));
+        }
     }
     sum
 }
 
-/// Sum of absolute differences of a 16x16 block and the block at `at` of a plane.
+/// Sum of absolute differences of a block and the rounded mean of two others.
 #[inline]
-pub(super) fn sad_16x16(block: &[[u8; 16]; 16], plane: &[u8], at: usize, stride: usize) -> u32 {
-    let rows = plane[at..].chunks(stride);
+pub(super) fn sad_mean<const N: usize>(
+    block: &[[u8; N]; N],
+    first: &[u8],
+    second: &[u8],
+    stride: usize,
+) -> u32 {
     let mut sum = 0;
-    for (a, row) in block.iter().zip(rows) {
-        if let Some(b) = row.first_chunk() {
-            sum += sad_row(a, b);
+    for (a, (b, c)) in block
+        .iter()
+        .zip(first.chunks(stride).zip(second.chunks(stride)))
+    {
+        let (b, c) = (&b[..N], &c[..N]);
+        let mut mean = [0; N];
+        for i in 0..N {
+            mean[i] = ((u16::from(b[i]) + u16::from(c[i]) + 1) >> 1) as u8;
+        }
+        for i in 0..N {
+            sum += u32::from(a[i].abs_diff(mean[i]));
         }
     }
     sum

@@ -26,21 +26,24 @@ mod deblock;
 mod encoder;
 mod escape;
 mod frame;
+mod inter;
 mod intra;
 mod intra_pred;
-#[allow(dead_code, reason = "P pictures are not predicted yet")]
+#[allow(dead_code, reason = "partitions below 16x16 are not chosen yet")]
 mod mb;
-#[allow(dead_code, reason = "P pictures are not predicted yet")]
 mod metric;
+mod motion;
 mod params;
 mod quant;
+mod reference;
 mod residual;
-#[allow(dead_code, reason = "P pictures are not predicted yet")]
 mod scaling;
 mod stats;
 mod syntax;
 mod tables;
 mod transform;
+#[allow(dead_code, reason = "partitions below 16x16 are not chosen yet")]
+mod vectors;
 
 pub use encoder::{Encoder, MbProgress};
 pub use escape::escape_into;
