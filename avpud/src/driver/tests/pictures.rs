@@ -140,7 +140,7 @@ fn a_list_is_pushed_with_its_status_words_empty() {
 fn slice_data_is_read_as_the_hardware_wrote_it_in_pieces_of_any_size() {
     let mut engine = engine();
     let payload: Vec<u8> = (0..=255).cycle().take(5000).collect();
-    for (n, piece) in (0..).zip([1usize, 7, 512, 4096, 8192]) {
+    for (n, piece) in (0..).zip([1, 7, 512, 4096, 8192]) {
         // Other data each time, so that lines of the picture before would show.
         let payload: Vec<u8> = payload
             .iter()
@@ -148,16 +148,15 @@ fn slice_data_is_read_as_the_hardware_wrote_it_in_pieces_of_any_size() {
             .collect();
         let job = job(n, MAIN, n);
         encode(&mut engine, &job, &payload);
-        let mut reader = engine.payload(MAIN, job.id).expect("held");
-        assert_eq!(reader.remaining(), ByteLen::new(5000));
-        let (mut all, mut buffer) = (Vec::new(), vec![0; piece]);
-        loop {
-            let count = reader.read(&mut buffer).expect("inside the buffer");
-            if count == 0 {
-                break;
-            }
-            all.extend_from_slice(&buffer[..count]);
+        let held = engine.payload(MAIN, job.id).expect("held");
+        assert_eq!(held.len_bytes(), 5000);
+        let mut all = vec![0; 5000];
+        for (index, bytes) in all.chunks_mut(piece).enumerate() {
+            let offset = u32::try_from(index * piece).expect("small");
+            held.read(offset, bytes).expect("inside");
         }
+        assert!(held.read(4999, &mut [0; 2]).is_err());
+        assert!(held.read(u32::MAX, &mut [0; 2]).is_err());
         assert!(
             all == payload,
             "expected the same bytes in pieces of {piece}"
@@ -188,7 +187,7 @@ fn stream_buffers_alternate_and_a_held_one_is_never_written() {
     engine
         .payload(MAIN, held.id)
         .expect("held")
-        .read(&mut bytes)
+        .read(0, &mut bytes)
         .expect("read");
     assert_eq!(&bytes, b"kept");
     engine.release_payload(MAIN, held.id).expect("held");
