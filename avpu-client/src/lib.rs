@@ -23,7 +23,8 @@
 //! sees it: a copy that lost the race against the daemon is a [`Next::Gap`]. When the daemon goes away every call
 //! answers [`ClientError::Disconnected`] at once; [`Client::reconnect`] restores what was open.
 //!
-//! Below that, [`session`] is the protocol without I/O for those who bring their own loop.
+//! Below that, [`session`] is the protocol without I/O for those who bring their own loop, and [`sys`] receives the
+//! descriptors that come with it.
 #![deny(unsafe_code)]
 
 mod buffer;
@@ -37,7 +38,7 @@ mod mem;
 mod reader;
 pub mod session;
 pub mod source;
-mod sys;
+pub mod sys;
 #[cfg(test)]
 mod testing;
 mod transport;

@@ -11,17 +11,28 @@ const DESCRIPTORS_PER_READ: usize = 253;
 
 /// Room for the control messages of one read, kept between reads.
 #[derive(Debug)]
-pub(crate) struct ControlRoom(Vec<u8>);
+pub struct ControlRoom(Vec<u8>);
 
 impl ControlRoom {
-    pub(crate) fn new() -> Self {
+    /// Room for as many descriptors as one message can carry.
+    #[must_use]
+    pub fn new() -> Self {
         Self(nix::cmsg_space!([RawFd; DESCRIPTORS_PER_READ]))
+    }
+}
+
+impl Default for ControlRoom {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// Reads without waiting; each descriptor that came, close-on-exec, goes to `take`. Answers the bytes read, 0 at
 /// the end of the stream.
-pub(crate) fn receive(
+///
+/// # Errors
+/// What the system says; `EAGAIN` when there is nothing now.
+pub fn receive(
     socket: impl AsFd,
     into: &mut [u8],
     room: &mut ControlRoom,
