@@ -1,117 +1,12 @@
-//! The encoder against an independent decoder: what it says it reconstructed is what a player shows.
+//! The encoder against an independent decoder: what it says it reconstructed is what a player shows. Made pictures.
 
 // Picture coordinates and random bytes are narrowed on purpose.
 #![allow(clippy::cast_possible_truncation)]
 
 mod stream;
 
-use avpu_model::avc::{Encoder, Frame, Nv12View, PictureParams, SliceKind};
-
-/// An NV12 picture stored in whole macroblocks.
-struct Picture {
-    luma: Vec<u8>,
-    chroma: Vec<u8>,
-    stride: usize,
-}
-
-impl Picture {
-    fn from_fn(params: &PictureParams, mut sample: impl FnMut(usize, usize, usize) -> u8) -> Self {
-        let stride = usize::from(params.mb_width) * 16;
-        let rows = usize::from(params.mb_height) * 16;
-        let luma = (0..stride * rows)
-            .map(|i| sample(0, i % stride, i / stride))
-            .collect();
-        let chroma = (0..stride * rows / 2)
-            .map(|i| sample(1 + i % 2, i % stride / 2, i / stride))
-            .collect();
-        Self {
-            luma,
-            chroma,
-            stride,
-        }
-    }
-
-    fn view(&self) -> Nv12View<'_> {
-        Nv12View {
-            luma: &self.luma,
-            luma_stride: self.stride,
-            chroma: &self.chroma,
-            chroma_stride: self.stride,
-        }
-    }
-}
-
-/// A small generator with a printed seed.
-struct Random(u32);
-
-impl Random {
-    fn next(&mut self) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0
-    }
-}
-
-/// Encodes `pictures` with the parameters that `params` gives for each index and compares ffmpeg's decode with the
-/// reconstruction, byte for byte. Prints a line and returns false where ffmpeg is missing.
-fn check(
-    name: &str,
-    gop: usize,
-    pictures: &[Picture],
-    params: impl Fn(usize, SliceKind) -> PictureParams,
-) -> bool {
-    let first = params(0, SliceKind::I);
-    let mut encoder = Encoder::new(first.mb_width, first.mb_height);
-    let mut frames = [
-        Frame::new(first.mb_width, first.mb_height),
-        Frame::new(first.mb_width, first.mb_height),
-    ];
-    let mut stream = Vec::new();
-    let mut expected = Vec::new();
-    for (index, picture) in pictures.iter().enumerate() {
-        let n = index % gop;
-        let kind = if n == 0 { SliceKind::I } else { SliceKind::P };
-        let params = params(index, kind);
-        if n == 0 {
-            stream::parameter_sets(&params, &mut stream);
-        }
-        stream::slice_header(&params, n as u32, (index / gop % 2) as u32, &mut stream);
-        let [recon, reference] = &mut frames;
-        encoder
-            .encode(
-                &params,
-                &picture.view(),
-                Some(reference),
-                recon,
-                &mut stream,
-            )
-            .expect("legal parameters");
-        expected.push(stream::visible(&frames[0], &params));
-        frames.swap(0, 1);
-    }
-    let Some(decoded) = stream::decode(&stream) else {
-        println!("skipped {name}: ffmpeg is not installed");
-        return false;
-    };
-    let len = expected[0].len();
-    assert_eq!(
-        decoded.len(),
-        len * expected.len(),
-        "{name}: pictures decoded"
-    );
-    for (index, (want, have)) in expected.iter().zip(decoded.chunks(len)).enumerate() {
-        if let Some(at) = want.iter().zip(have).position(|(a, b)| a != b) {
-            let width = usize::from(first.display_width);
-            panic!(
-                "{name}: picture {index} differs first at x {} y {}",
-                at % width,
-                at / width
-            );
-        }
-    }
-    true
-}
+use avpu_model::avc::{PictureParams, Scaling, SliceKind};
+use stream::check::{Picture, Random, check, scene};
 
 #[test]
 fn noise_decodes_to_the_reconstruction() {
@@ -124,23 +19,6 @@ fn noise_decodes_to_the_reconstruction() {
     check(&format!("noise, seed {seed:#x}"), 3, &pictures, params);
 }
 
-/// A moving scene: gradients, a grid of edges, a textured square that crosses the picture, and a little noise.
-fn scene(params: &PictureParams, time: usize, random: &mut Random) -> Picture {
-    Picture::from_fn(params, |plane, x, y| {
-        let (x, y) = if plane == 0 { (x, y) } else { (2 * x, 2 * y) };
-        let pan = x + 3 * time;
-        let mut value = 60 + pan / 3 % 80 + y / 4 % 50;
-        if (pan / 24).is_multiple_of(3) && (y / 20).is_multiple_of(2) {
-            value += 70;
-        }
-        let inside = (x + 400 - 7 * time) % 97 < 32 && (y + 5 * time) % 71 < 28;
-        if inside {
-            value = (pan * 7 + y * 13) % 128 + 20 * plane;
-        }
-        (value + 5 * plane + random.next() as usize % 4).min(255) as u8
-    })
-}
-
 #[test]
 fn every_qp_decodes_to_the_reconstruction() {
     let mut random = Random(77);
@@ -151,4 +29,112 @@ fn every_qp_decodes_to_the_reconstruction() {
             .collect();
         check(&format!("qp {qp}"), 3, &pictures, params);
     }
+}
+
+#[test]
+fn every_combination_of_tools_decodes_to_the_reconstruction() {
+    let mut random = Random(5);
+    for (case, scaling) in [Scaling::Flat, Scaling::Default].into_iter().enumerate() {
+        for transform_8x8 in [false, true] {
+            for cabac_init_idc in 0..3 {
+                let offset = 4 * i8::try_from(cabac_init_idc).expect("small") - 4;
+                let params = |_, kind| PictureParams {
+                    scaling,
+                    transform_8x8,
+                    cabac_init_idc,
+                    chroma_qp_offset: [offset, -3 * offset / 2],
+                    ..PictureParams::product(6, 5, kind, 23 + 2 * cabac_init_idc)
+                };
+                let pictures: Vec<_> = (0..8)
+                    .map(|time| scene(&params(0, SliceKind::I), time, &mut random))
+                    .collect();
+                check(
+                    &format!("tools {case} {transform_8x8} {cabac_init_idc}"),
+                    8,
+                    &pictures,
+                    params,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_loop_filter_offset_decodes_to_the_reconstruction() {
+    let mut random = Random(6);
+    for step in -6..=6 {
+        let params = |_, kind| {
+            let mut params = PictureParams::product(6, 5, kind, 33);
+            params.deblock.alpha_offset = 2 * step;
+            params.deblock.beta_offset = -2 * step;
+            params.deblock.disabled = step == 3;
+            params
+        };
+        let pictures: Vec<_> = (0..4)
+            .map(|time| scene(&params(0, SliceKind::I), time, &mut random))
+            .collect();
+        check(&format!("loop filter {step}"), 4, &pictures, params);
+    }
+}
+
+#[test]
+fn one_macroblock_and_odd_shapes_decode_to_the_reconstruction() {
+    let mut random = Random(8);
+    for (width, height) in [(1, 1), (1, 7), (9, 1), (2, 2), (11, 9)] {
+        let params = |index: usize, kind| PictureParams {
+            display_width: width * 16 - 2,
+            display_height: height * 16 - 6,
+            ..PictureParams::product(width, height, kind, 20 + index as u8)
+        };
+        let pictures: Vec<_> = (0..6)
+            .map(|time| scene(&params(0, SliceKind::I), time, &mut random))
+            .collect();
+        check(
+            &format!("{width}x{height} macroblocks"),
+            6,
+            &pictures,
+            params,
+        );
+    }
+}
+
+#[test]
+fn fast_motion_out_of_the_picture_decodes_to_the_reconstruction() {
+    let mut random = Random(9);
+    let texture: Vec<u8> = (0..1 << 16).map(|_| random.next() as u8).collect();
+    let params = |_, kind| PictureParams::product(8, 6, kind, 24);
+    let pictures: Vec<_> = (0..12)
+        .map(|time| {
+            let (dx, dy) = (time * 13 % 60, time * 9 % 50);
+            Picture::from_fn(&params(0, SliceKind::I), |plane, x, y| {
+                let (x, y) = if plane == 0 { (x, y) } else { (2 * x, 2 * y) };
+                let (x, y) = ((x + dx) / 3, (y + 200 - dy) / 3);
+                texture[(y % 256) * 256 + (x + plane * 50) % 256] / 2 + 60
+            })
+        })
+        .collect();
+    check("fast motion", 12, &pictures, params);
+}
+
+#[test]
+fn a_still_picture_is_skipped_after_the_first() {
+    let params = |_, kind| PictureParams::product(20, 12, kind, 30);
+    let picture = || Picture::from_fn(&params(0, SliceKind::I), |_, x, y| (x / 2 + y) as u8 / 2);
+    let pictures: Vec<_> = (0..5).map(|_| picture()).collect();
+    check("still", 5, &pictures, params);
+    let stats = stream::check::encode(5, &pictures, params).stats;
+    for stats in &stats[2..] {
+        assert_eq!(stats.skipped_8x8, 4 * 20 * 12, "{stats:?}");
+        assert!(stats.payload_bytes < 20, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_long_group_wraps_its_counters_and_decodes_to_the_reconstruction() {
+    let mut random = Random(10);
+    let params = |_, kind| PictureParams::product(11, 9, kind, 34);
+    let pictures: Vec<_> = (0..620)
+        .map(|time| scene(&params(0, SliceKind::I), time, &mut random))
+        .collect();
+    check("620 pictures in a group", 620, &pictures, params);
 }

@@ -6,6 +6,8 @@ use avpu_model::avc::{Frame, PictureParams, Scaling, SliceKind};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+pub(crate) mod check;
+
 /// Bits of a header, most significant first.
 #[derive(Default)]
 struct Bits {
