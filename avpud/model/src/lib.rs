@@ -2,3 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod avc;
+pub mod fault;
+pub mod memory;
+pub mod rng;
+pub mod timing;
