@@ -135,6 +135,8 @@ pub enum ProtocolError {
         /// Its request id.
         id: u16,
     },
+    /// The daemon says that this side broke the protocol, and closes.
+    Accused(Refusal),
     /// A reply of the wrong kind.
     ReplyMismatch {
         /// The request that it came for.
@@ -170,6 +172,7 @@ impl fmt::Display for ProtocolError {
             Self::ReplyUnasked { id } => {
                 write!(f, "expected the reply to a request, found one with id {id}")
             }
+            Self::Accused(refusal) => write!(f, "the daemon did not understand us: {refusal}"),
             Self::ReplyMismatch { request } => {
                 write!(f, "expected the reply to {request}, found another")
             }

@@ -176,7 +176,13 @@ impl<D, T> Session<D, T> {
                     let reply = decode::reply(frame.body).map_err(ProtocolError::Decode)?;
                     let at = self.pending.iter().position(|(pending, _)| *pending == id);
                     let entry = at.and_then(|at| self.pending.remove(at));
-                    let (_, tag) = entry.ok_or(ProtocolError::ReplyUnasked { id: id.number() })?;
+                    let Some((_, tag)) = entry else {
+                        // What the daemon says of bytes that it could not read has no request to belong to.
+                        return Err(match reply {
+                            Reply::Refused(refusal) => ProtocolError::Accused(refusal),
+                            _ => ProtocolError::ReplyUnasked { id: id.number() },
+                        });
+                    };
                     return Ok(Some(Incoming::Reply {
                         id,
                         tag,

@@ -360,7 +360,15 @@ fn a_descriptor_that_nobody_expects_is_closed() {
 
 #[test]
 fn a_daemon_that_breaks_the_protocol_is_not_talked_to_again() {
-    let garbage: [(&[u8], ProtocolError); 3] = [
+    let accusation = Refusal {
+        code: ErrorCode::MALFORMED,
+        ..Refusal::default()
+    };
+    let garbage: [(&[u8], ProtocolError); 4] = [
+        (
+            &[5, 0, 0, 0, 2, 0, 0, 0, 0, 23, 0, 0, 0],
+            ProtocolError::Accused(accusation),
+        ),
         (
             &[1, 0, 0, 0, 1, 0, 1, 0, 0],
             ProtocolError::RequestFromDaemon,
