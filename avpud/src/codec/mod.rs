@@ -10,4 +10,5 @@ pub mod bits;
 pub mod gop;
 pub mod join;
 pub mod level;
+pub mod rate_control;
 pub mod slice;
