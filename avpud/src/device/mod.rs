@@ -4,6 +4,8 @@
 //! A device never interprets what is written to it; the order of accesses is the driver's affair.
 
 pub mod error;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod trace;
 
 pub use crate::mem::map::Caching;

@@ -1,0 +1,205 @@
+//! The software model as a device: `--device model`.
+//!
+//! The model brings its registers, its interrupt and a thread of its own, which belongs to the device and not to the
+//! daemon. What is added here is memory: files that the model reads and writes by physical address and that this
+//! process and its clients map. [`VirtualModel`] is the same in virtual time.
+
+mod memory;
+mod virtual_time;
+
+pub use virtual_time::VirtualModel;
+
+use super::error::{DeviceError, WaitError};
+use super::{
+    Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource, JobCost,
+};
+use crate::hw::irq::IrqLine;
+use crate::hw::regs::Reg;
+use crate::mem::addr::{ByteLen, PhysAddr, PhysRange, RegionOffset};
+use crate::mem::map::MappedRegion;
+use avpu_model::config::{BodyKind, ModelConfig};
+use avpu_model::dump::ReconstructionSink;
+use avpu_model::memory::FlushDirection as ModelDirection;
+use avpu_model::{ModelCanceller, ModelDevice, ModelHandle, ModelIrq, WaitError as ModelWaitError};
+use core::fmt;
+use memory::ModelMemory;
+use std::io;
+
+/// The model, opened.
+pub struct Model {
+    capabilities: Capabilities,
+    memory: ModelMemory,
+    // Closed before the device it belongs to is dropped.
+    handle: ModelHandle,
+    device: ModelDevice,
+}
+
+/// Where the model's interrupts come from.
+pub struct ModelInterrupts {
+    irq: ModelIrq,
+}
+
+/// Ends the wait for the model's interrupts.
+pub struct ModelCancel {
+    canceller: ModelCanceller,
+}
+
+/// Waits that may be interrupted in a row before that is an error and not a signal.
+const INTERRUPTED_MAX: u32 = 16;
+
+/// Makes a model from its options, such as `body=picture,pace=free`, and opens it. `source_windows` is memory of
+/// another allocator that frames may lie in. `sink` gets every reconstruction.
+///
+/// # Errors
+/// When an option is wrong, or the system has no memory or thread for it.
+pub fn open(
+    options: &str,
+    source_windows: &[PhysRange],
+    sink: Option<Box<dyn ReconstructionSink>>,
+) -> Result<(Model, ModelInterrupts, ModelCancel), DeviceError> {
+    let config = ModelConfig::parse(options).map_err(unusable)?;
+    let memory = ModelMemory::new(
+        PhysAddr::new(config.memory_base),
+        ByteLen::new(config.memory_len_bytes),
+    )?;
+    let segments = memory::lay_all(&memory, source_windows, config.source_file.as_deref())?;
+    let device = ModelDevice::new(&config, segments, sink).map_err(|source| DeviceError::Os {
+        operation: "starting the model",
+        source,
+    })?;
+    let (handle, irq, canceller) = device.open().map_err(unusable)?;
+    let model = Model {
+        capabilities: capabilities(&config, memory.arena()),
+        memory,
+        handle,
+        device,
+    };
+    Ok((model, ModelInterrupts { irq }, ModelCancel { canceller }))
+}
+
+impl Model {
+    /// The model itself: what it counted, and which rules of the hardware were broken.
+    #[must_use]
+    pub fn model(&self) -> &ModelDevice {
+        &self.device
+    }
+}
+
+impl Device for Model {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
+        self.handle.read(register.offset()).map_err(unusable)
+    }
+
+    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
+        self.handle
+            .write(register.offset(), value)
+            .map_err(unusable)
+    }
+
+    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
+        self.memory.map(range, caching)
+    }
+
+    fn flush(
+        &mut self,
+        region: &MappedRegion,
+        offset: RegionOffset,
+        len: ByteLen,
+        direction: FlushDirection,
+    ) -> Result<(), DeviceError> {
+        let Some(part) = memory::cached_part(region, offset, len)? else {
+            return Ok(());
+        };
+        self.handle
+            .flush(
+                part.start().value(),
+                part.len().get(),
+                flush_direction(direction),
+            )
+            .map_err(unusable)
+    }
+
+    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
+        let overlay = self.memory.export(range)?;
+        self.handle.lay(overlay);
+        Ok(self.memory.exported(range))
+    }
+
+    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
+        self.memory.withdraw(range)?;
+        self.handle
+            .remove(range.start().value(), range.len().get())
+            .map_err(unusable)
+    }
+}
+
+impl IrqSource for ModelInterrupts {
+    fn wait(&mut self) -> Result<IrqLine, WaitError> {
+        for _ in 0..INTERRUPTED_MAX {
+            match self.irq.wait() {
+                Ok(index) => {
+                    return IrqLine::new(u32::from(index))
+                        .map_err(|error| WaitError::Device(unusable(error)));
+                }
+                // A signal: the next wait is the answer to it.
+                Err(ModelWaitError::Interrupted) => {}
+                Err(ModelWaitError::Unblocked | ModelWaitError::Closed) => {
+                    return Err(WaitError::Cancelled);
+                }
+            }
+        }
+        Err(WaitError::Device(DeviceError::Os {
+            operation: "waiting for an interrupt, again and again",
+            source: io::Error::from(io::ErrorKind::Interrupted),
+        }))
+    }
+}
+
+impl IrqCanceller for ModelCancel {
+    fn cancel(&self) {
+        self.canceller.cancel();
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model")
+            .field("capabilities", &self.capabilities)
+            .field("memory", &self.memory)
+            .finish_non_exhaustive()
+    }
+}
+
+fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
+    let cost = config.cost();
+    Capabilities {
+        name: match config.body {
+            BodyKind::Picture => "model (picture body)".to_owned(),
+            BodyKind::Pattern => "model (pattern body, synthetic streams)".to_owned(),
+        },
+        synthetic: config.synthetic(),
+        cost: JobCost {
+            base_ns: cost.base_ns,
+            macroblock_ns: cost.macroblock_ns,
+        },
+        arena,
+    }
+}
+
+fn flush_direction(direction: FlushDirection) -> ModelDirection {
+    match direction {
+        FlushDirection::ToDevice => ModelDirection::ToDevice,
+        FlushDirection::FromDevice => ModelDirection::FromDevice,
+        FlushDirection::Both => ModelDirection::Both,
+    }
+}
+
+fn unusable(error: impl fmt::Display) -> DeviceError {
+    DeviceError::Unusable {
+        reason: error.to_string(),
+    }
+}
