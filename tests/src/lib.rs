@@ -1,5 +1,6 @@
 //! What the tests of avpud as a whole share.
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod skip;
 pub mod vectors;
