@@ -9,6 +9,8 @@
 //! list was written back, and otherwise changes nothing, not even a register.
 
 pub mod build;
+#[cfg(test)]
+mod build_tests;
 mod channel;
 mod complete;
 pub mod error;
