@@ -107,6 +107,22 @@ fn a_flipped_bit_is_reported_as_exactly_that_word() {
 }
 
 #[test]
+fn the_report_of_a_damaged_copy_names_one_word() {
+    let Some(text) = read("a damaged copy", CAMERA) else {
+        return;
+    };
+    let damaged = text.replacen(r#""00083f1f""#, r#""00083f1e""#, 1);
+    let (tally, report) = checked(&damaged);
+    assert_eq!(
+        tally.to_string(),
+        "words equal 2431 of 2432, frames equal 18 of 19, skipped 0"
+    );
+    let expected = "file:2: camera_main_1920x1080p25_2000k_vbr n 0 word 0x04: \
+                    rebuilt 0x00083f1f, recorded 0x00083f1e\n";
+    assert_eq!(report, expected);
+}
+
+#[test]
 fn a_changed_register_write_makes_the_picture_unequal_but_no_word() {
     let Some(text) = read("register writes", SIMULATED) else {
         return;
@@ -148,7 +164,13 @@ fn what_cannot_be_read_or_rebuilt_is_skipped_with_its_line_and_never_equal() {
     let frame = lines[1];
     let short = frame.replacen(r#""80700411","#, "", 1);
     let hevc = config.replace(r#""profile":100"#, r#""profile":1"#);
-    let cases: [(Vec<&str>, &str, u32); 6] = [
+    let other = config.replace(r#""type":"config","#, r#""type":"config","codec":"hevc","#);
+    let cases: [(Vec<&str>, &str, u32); 7] = [
+        (
+            vec![&other, frame],
+            "file:2: skipped: expected codec avc, found \"hevc\"",
+            0,
+        ),
         (vec![frame], "file:1: error: expected a config line", 0),
         (
             vec![config, "{\"type\":", frame],

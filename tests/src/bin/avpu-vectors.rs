@@ -39,8 +39,11 @@ fn check_files(files: &[String]) -> io::Result<bool> {
     let mut tally = Tally::default();
     let mut is_read = true;
     for file in files {
-        match std::fs::read_to_string(file) {
-            Ok(text) => check(file, &text, &mut tally, &mut out)?,
+        match std::fs::read(file) {
+            // A line that is not text is then not JSON or not a number, and is reported as that line.
+            Ok(bytes) => {
+                check(file, &String::from_utf8_lossy(&bytes), &mut tally, &mut out)?;
+            }
             Err(error) => {
                 is_read = false;
                 eprintln!("avpu-vectors: expected to read {file}, found: {error}");

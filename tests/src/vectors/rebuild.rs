@@ -48,6 +48,9 @@ pub struct Inputs {
 impl Rebuilder {
     /// A rebuilder, or why lists of this channel cannot be rebuilt.
     pub fn new(config: &Config) -> Result<Self, String> {
+        if !["avc", "h264"].contains(&config.codec.as_str()) {
+            return Err(format!("expected codec avc, found {:?}", config.codec));
+        }
         let size = PictureSize::new(config.width, config.height).map_err(spoken)?;
         let profile = match config.profile {
             66 => Profile::Baseline,

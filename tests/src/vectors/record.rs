@@ -28,6 +28,8 @@ pub enum Source {
 pub struct Config {
     /// Where it comes from.
     pub source: Source,
+    /// The codec, if given; `avc` otherwise.
+    pub codec: String,
     /// Its name.
     pub name: String,
     /// Picture width in pixels.
@@ -147,6 +149,7 @@ type Result<T> = std::result::Result<T, LineError>;
 const CONFIG_KEYS: &[&str] = &[
     "type",
     "source",
+    "codec",
     "name",
     "width",
     "height",
@@ -286,6 +289,7 @@ fn config(map: &Map<String, Value>, unknown: &mut BTreeSet<String>) -> Result<Co
     };
     Ok(Config {
         source,
+        codec: optional_text(map, "codec")?.unwrap_or_else(|| "avc".to_owned()),
         name: text(map, "name")?,
         width: number(map, "width")?,
         height: number(map, "height")?,
