@@ -10,7 +10,7 @@ use avpud::driver::{Engine, IrqVerdict};
 use avpud::hw::layout::ChannelLayout;
 use avpud::job::{ChannelKey, EncodeJob, EngineId, JobId};
 use avpud::mem::{ByteLen, PhysRange, RegionOffset};
-use avpud::picture::ChannelSetup;
+use avpud::picture::{BitRate, ChannelSetup, Qp, QpRange, RateControl};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
@@ -94,6 +94,23 @@ fn frames_of_a_camera_decode_to_the_reconstruction() {
     let (channels, mut engine) = bench.close();
     assert_eq!(engine.device().machine().faults(), []);
     check("camera", &channels[0]);
+}
+
+#[test]
+fn a_channel_with_rate_control_inside_the_picture_decodes_too() {
+    let range = QpRange::new(Qp::new(24).expect("a qp"), Qp::new(40).expect("a qp"));
+    let setup = ChannelSetup {
+        rate_control: RateControl::Cbr {
+            target: BitRate::new(400_000).expect("a rate"),
+            range: range.expect("a range"),
+        },
+        ..fixed_quality(176, 144, 6, 24)
+    };
+    let mut bench = Bench::new("pace=t31");
+    run(&mut bench, &[setup], 14);
+    let (channels, mut engine) = bench.close();
+    assert_eq!(engine.device().machine().faults(), []);
+    check("rate-control", &channels[0]);
 }
 
 #[test]

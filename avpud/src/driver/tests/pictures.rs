@@ -1,7 +1,9 @@
 //! Pictures that succeed: order of accesses, roles of buffers, slice data.
 
 use super::*;
+use crate::device::trace::{Access, ReplayError, Traced, replay};
 use crate::driver::error::DriverError;
+use crate::hw::regs::Reg;
 
 /// The accesses around the first picture of a camera's main channel, its completion and the push of the sub channel,
 /// less those of the JPEG core; the bit of its line stays in the mask.
@@ -295,4 +297,43 @@ fn a_job_for_a_busy_core_an_unknown_channel_or_a_short_source_reaches_no_registe
         Err(DriverError::EngineBusy { .. })
     ));
     assert_eq!(engine.device().take_log(), [""; 0]);
+}
+
+#[test]
+fn a_recorded_run_can_be_replayed_and_a_difference_is_found() {
+    let mut log = Vec::new();
+    let traced = Traced::new(Fake::new(), |access| log.push(access));
+    let mut engine = Engine::bring_up(traced).expect("the scripted device");
+    let memory = range(SUB_MEMORY, 0x0020_0000);
+    engine
+        .open_channel(SUB, &setup(640, 360), memory)
+        .expect("opened");
+    engine.start(&job(0, SUB, 0)).expect("started");
+    engine.reset().result.expect("idle");
+    drop(engine);
+    let text: Vec<String> = log.iter().map(ToString::to_string).collect();
+    assert!(text.contains(&"W 83e4 = 00000002".to_owned()));
+    let read: Vec<Access> = text
+        .iter()
+        .map(|line| line.parse().expect("an access"))
+        .collect();
+    assert_eq!(read, log);
+    let mut again = Fake::new();
+    replay(&mut again, read.iter().copied()).expect("the same");
+    assert_eq!(again.pushed, [SUB_MEMORY + 0x4000]);
+    let mut other = Fake::new();
+    other.mask = 0x10;
+    let first_mask = read.iter().position(|access| {
+        matches!(
+            access,
+            Access::Read {
+                register: Reg::IrqMask,
+                ..
+            }
+        )
+    });
+    let found = replay(&mut other, read);
+    assert!(
+        matches!(found, Err(ReplayError::Differs { index, found: 0x10, .. }) if Some(index) == first_mask)
+    );
 }
