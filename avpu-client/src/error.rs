@@ -67,6 +67,20 @@ pub mod exit {
     pub const NO_DAEMON: u8 = 3;
     /// The daemon refused.
     pub const REFUSED: u8 = 4;
+
+    /// The exit code for any error of a program: that of the [`super::ClientError`] in its chain, otherwise
+    /// [`FAILED`].
+    #[must_use]
+    pub fn code_of(error: &(dyn std::error::Error + 'static)) -> u8 {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<super::ClientError>() {
+                return error.exit_code();
+            }
+            next = error.source();
+        }
+        FAILED
+    }
 }
 
 impl fmt::Display for ClientError {
