@@ -1,7 +1,6 @@
 //! The client library against a daemon that follows a script.
 
-mod fake;
-
+use crate::fake::{BASE, CHANNEL, Daemon, FakeRing, SUBSCRIPTION, client_of, layout, shared_file};
 use avpu_client::proto::error::{ErrorCode, Refusal};
 use avpu_client::proto::event::{EndOfStream, Event, Gap, GapReason, SourceReleased};
 use avpu_client::proto::frame::{RequestId, encode_event, encode_reply};
@@ -16,7 +15,6 @@ use avpu_client::proto::version::{DaemonHello, Reason};
 use avpu_client::{
     ChannelConfig, Client, ClientError, Frame, GapCause, Next, Outcome, ProtocolError,
 };
-use fake::{BASE, CHANNEL, Daemon, FakeRing, SUBSCRIPTION, client_of, layout, shared_file};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
