@@ -40,6 +40,15 @@ impl ChannelKey {
     }
 }
 
+/// Expected encoder time of a picture, as the device states it: a fixed part and a part for each macroblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobCost {
+    /// Fixed part in nanoseconds.
+    pub base_ns: u32,
+    /// Part of one macroblock in nanoseconds.
+    pub macroblock_ns: u32,
+}
+
 /// Names a job; counts up and wraps, one in flight per engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(u32);
