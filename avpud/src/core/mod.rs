@@ -1,6 +1,37 @@
 //! Policy, pure: who may have which channel, whose picture is encoded next, who is told what.
 //!
-//! No clock, no input or output, no threads: time and events are arguments, what must happen is a result.
+//! No clock, no input or output, no threads: time and events are arguments, what must happen is a result. The shell
+//! feeds one [`Input`](event::Input), drains all [`Output`](event::Output)s, then asks for the next timeout.
 
+mod admission;
+mod arbiter;
+mod broker;
+mod channel;
+mod coder;
+pub mod config;
+mod cost;
+mod delivery;
+mod departure;
+mod encoding;
+mod engine;
 pub mod event;
+mod histogram;
+mod intake;
+mod leasing;
+mod opening;
+mod parameters;
+mod pool;
+mod reader;
+mod reading;
+mod recovery;
+mod refusal;
+mod report;
+mod session;
+mod sources;
+mod stats;
+#[cfg(test)]
+mod tests;
 pub mod time;
+mod timer;
+
+pub use broker::{Broker, ShellCounters};

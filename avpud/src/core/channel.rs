@@ -1,0 +1,218 @@
+//! One encode channel: its queue, its place in life, its coding state, its ring and its readers.
+//!
+//! ```text
+//! Opening -> Serving -> Draining -> Drained        each of these -> Closing -> (gone)
+//!               '--> Failed                        on close, or when the owner leaves
+//! ```
+//! Frames are encoded in the order of their acceptance, at most one of a channel at a time. A frame is in exactly one
+//! place: the queue, the engine (`in_flight`), or the shell's hands (`delivering`).
+
+use crate::core::coder::Coder;
+use crate::core::cost::PictureCost;
+use crate::core::delivery::{PacketPicture, Reservation, Ring};
+use crate::core::event::SessionKey;
+use crate::core::parameters::Parameters;
+use crate::core::pool::Lease;
+use crate::core::reader::Reader;
+use crate::core::sources::Holder;
+use crate::core::stats::ChannelStats;
+use crate::core::time::Micros;
+use crate::job::{ChannelKey, JobId};
+use crate::mem::addr::{ByteLen, PhysRange};
+use crate::picture::PictureKind;
+use avpu_proto::limits::QUEUE_MAX;
+use avpu_proto::types::{ChannelId, ChannelState, FrameNumber};
+use std::collections::VecDeque;
+
+/// An encode channel.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) key: ChannelKey,
+    pub(super) id: ChannelId,
+    pub(super) name: String,
+    /// `None` once its owner is gone.
+    pub(super) owner: Option<SessionKey>,
+    /// Process of the owner.
+    pub(super) pid: u32,
+    pub(super) parameters: Parameters,
+    pub(super) memory: Lease,
+    pub(super) life: Life,
+    /// The state that clients were last told.
+    pub(super) announced: Option<ChannelState>,
+    pub(super) queue: VecDeque<Frame>,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) delivering: VecDeque<Delivering>,
+    pub(super) frame_next: FrameNumber,
+    pub(super) coder: Coder,
+    pub(super) cost: PictureCost,
+    pub(super) ring: Ring,
+    pub(super) readers: Vec<Reader>,
+    pub(super) stats: ChannelStats,
+    /// Somebody asked for an IDR and none was delivered since.
+    pub(super) idr_wanted: bool,
+    /// A picture was lost and no IDR was delivered since.
+    pub(super) recovering: bool,
+    /// Pictures lost since the last packet.
+    pub(super) lost_before: u32,
+    /// Pictures lost in a row.
+    pub(super) failures: u32,
+}
+
+/// Where a channel is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// The shell prepares it; `request` is answered then.
+    Opening { request: u16 },
+    /// Accepts frames.
+    Serving,
+    /// Finishes what it accepted.
+    Draining,
+    /// Has finished; its packets stay readable.
+    Drained,
+    /// Cannot go on.
+    Failed,
+    /// Goes as soon as nothing of it is in flight; `request` is answered then.
+    Closing { request: Option<u16> },
+}
+
+/// An accepted frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) number: FrameNumber,
+    pub(super) source: PhysRange,
+    pub(super) holder: Holder,
+    pub(super) timestamp: u64,
+    pub(super) cookie: u64,
+    pub(super) force_idr: bool,
+    pub(super) accepted: Micros,
+}
+
+/// The frame in the engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub(super) job: JobId,
+    pub(super) frame: Frame,
+    pub(super) kind: PictureKind,
+    pub(super) qp: u8,
+    pub(super) header_len: ByteLen,
+    /// What it refers to was not delivered.
+    pub(super) reference_lost: bool,
+}
+
+/// A picture that the shell puts into the ring.
+#[derive(Debug)]
+pub(super) struct Delivering {
+    pub(super) job: JobId,
+    pub(super) frame: Frame,
+    pub(super) room: Reservation,
+    pub(super) picture: PacketPicture,
+}
+
+/// What a new channel is made of.
+pub(super) struct Foundation {
+    pub(super) key: ChannelKey,
+    pub(super) id: ChannelId,
+    pub(super) name: String,
+    pub(super) owner: SessionKey,
+    pub(super) pid: u32,
+    pub(super) parameters: Parameters,
+    pub(super) memory: Lease,
+    pub(super) coder: Coder,
+    pub(super) cost: PictureCost,
+    pub(super) ring: Ring,
+    pub(super) request: u16,
+}
+
+impl Channel {
+    pub(super) fn new(of: Foundation) -> Self {
+        Self {
+            key: of.key,
+            id: of.id,
+            name: of.name,
+            owner: Some(of.owner),
+            pid: of.pid,
+            parameters: of.parameters,
+            memory: of.memory,
+            life: Life::Opening {
+                request: of.request,
+            },
+            announced: None,
+            queue: VecDeque::with_capacity(usize::from(QUEUE_MAX)),
+            in_flight: None,
+            delivering: VecDeque::with_capacity(DELIVERING_MAX),
+            frame_next: FrameNumber::new(0),
+            coder: of.coder,
+            cost: of.cost,
+            ring: of.ring,
+            readers: Vec::new(),
+            stats: ChannelStats::new(),
+            idr_wanted: false,
+            recovering: false,
+            lost_before: 0,
+            failures: 0,
+        }
+    }
+
+    /// Its state as clients see it; `None` while it is not open yet.
+    pub(super) fn state(&self) -> Option<ChannelState> {
+        match self.life {
+            Life::Opening { .. } => None,
+            Life::Serving if self.recovering => Some(ChannelState::Recovering),
+            Life::Serving if self.stats.frames_in == 0 => Some(ChannelState::Configured),
+            Life::Serving => Some(ChannelState::Running),
+            Life::Draining => Some(ChannelState::Draining),
+            Life::Drained => Some(ChannelState::Drained),
+            Life::Failed => Some(ChannelState::Failed),
+            // Told as closed once it is gone; until then clients keep what they were told last.
+            Life::Closing { .. } => self.announced.or(Some(ChannelState::Closed)),
+        }
+    }
+
+    /// Whether clients can name it: open, and not on its way out.
+    pub(super) const fn is_open(&self) -> bool {
+        !matches!(self.life, Life::Opening { .. } | Life::Closing { .. })
+    }
+
+    /// Whether a frame waits and may go to the engine.
+    pub(super) fn is_ready(&self) -> bool {
+        self.in_flight.is_none()
+            && !self.queue.is_empty()
+            && matches!(self.life, Life::Serving | Life::Draining)
+    }
+
+    /// Whether the engine or the shell has something of it.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.in_flight.is_some() || !self.delivering.is_empty()
+    }
+
+    /// Whether no packet will ever follow those in the ring.
+    pub(super) fn has_ended(&self) -> bool {
+        let ends = matches!(
+            self.life,
+            Life::Drained | Life::Failed | Life::Closing { .. }
+        );
+        ends && !self.is_under_way()
+    }
+
+    /// Whether the next picture must be an IDR on somebody's demand. One that is being delivered answers it.
+    pub(super) fn wants_idr(&self) -> bool {
+        let mut delivering = self.delivering.iter();
+        self.idr_wanted && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
+    }
+
+    /// A picture was not delivered: nothing may refer to it.
+    pub(super) fn lose_reference(&mut self) {
+        self.coder.invalidate_reference();
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.reference_lost = in_flight.kind == PictureKind::P;
+        }
+        self.recovering = true;
+        self.lost_before = self.lost_before.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
+/// Pictures of one channel in the shell's hands: the shell answers at once, so one and one to spare.
+const DELIVERING_MAX: usize = 2;
+/// Pictures lost in a row after which a channel cannot go on.
+pub(super) const FAILURES_MAX: u32 = 32;

@@ -1,0 +1,86 @@
+//! A channel's coding state: group of pictures, quantiser and headers, as one machine.
+//!
+//! Call order as of the [`Gop`]: [`Coder::start`], then exactly one of [`Coder::handle_encoded`] and
+//! [`Coder::handle_lost`].
+
+use crate::codec::avc::{HeaderError, Headers};
+use crate::codec::gop::{Gop, Place};
+use crate::codec::rate_control::{Controller, RateController};
+use crate::job::PictureHeader;
+use crate::mem::addr::ByteLen;
+use crate::picture::{ChannelSetup, PictureKind, Qp};
+
+/// What decides how a channel's next picture is coded.
+#[derive(Debug)]
+pub(super) struct Coder {
+    gop: Gop,
+    headers: Headers,
+    rate: Controller,
+    /// The picture in flight.
+    started: Option<(PictureKind, Qp)>,
+}
+
+/// How a picture is coded.
+pub(super) struct CodedPicture {
+    pub(super) place: Place,
+    pub(super) qp: Qp,
+    pub(super) header: PictureHeader,
+}
+
+impl Coder {
+    /// The state before the first picture; none has more than `picture_max` of slice data.
+    pub(super) fn new(setup: &ChannelSetup, picture_max: ByteLen) -> Result<Self, HeaderError> {
+        Ok(Self {
+            gop: Gop::new(setup.gop_length),
+            headers: Headers::new(setup, picture_max.value())?,
+            rate: Controller::new(setup),
+            started: None,
+        })
+    }
+
+    /// `level_idc` of the stream.
+    pub(super) fn level_idc(&self) -> u8 {
+        self.headers.level().idc()
+    }
+
+    /// Makes the next picture an IDR.
+    pub(super) fn force_idr(&mut self) {
+        self.gop.force_idr();
+    }
+
+    /// Starts the next picture. After an error nothing is started.
+    pub(super) fn start(&mut self) -> Result<CodedPicture, HeaderError> {
+        let kind = self.gop.next_kind();
+        let qp = self.rate.choose(kind);
+        let place = self.gop.start(qp);
+        self.started = Some((kind, qp));
+        match self.headers.picture(place, qp) {
+            Ok(header) => Ok(CodedPicture { place, qp, header }),
+            Err(error) => {
+                self.handle_lost(None);
+                Err(error)
+            }
+        }
+    }
+
+    /// The picture in flight has `len_bytes` and goes into the stream.
+    pub(super) fn handle_encoded(&mut self, len_bytes: u32) {
+        self.gop.handle_encoded();
+        if let Some((kind, qp)) = self.started.take() {
+            self.rate.handle_encoded(kind, qp, len_bytes);
+        }
+    }
+
+    /// The picture in flight will not be in the stream; `claimed_bytes` is its size where that was the reason.
+    pub(super) fn handle_lost(&mut self, claimed_bytes: Option<u32>) {
+        self.gop.handle_lost();
+        if let Some((kind, qp)) = self.started.take() {
+            self.rate.handle_lost(kind, qp, claimed_bytes);
+        }
+    }
+
+    /// The last picture encoded is not in the stream after all.
+    pub(super) fn invalidate_reference(&mut self) {
+        self.gop.invalidate_reference();
+    }
+}

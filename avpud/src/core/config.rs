@@ -1,0 +1,70 @@
+//! What the core is told once, at the start.
+
+use crate::job::JobCost;
+use crate::mem::addr::{Alignment, ByteLen, PhysRange};
+use crate::picture::ChannelSetup;
+use avpu_proto::types::{Epoch, Profile};
+
+/// Everything the core must know of the device, the machine and the operator's wishes.
+#[derive(Clone)]
+pub struct BrokerConfig {
+    /// Version of the daemon, for people.
+    pub daemon_version: String,
+    /// The device, for people.
+    pub device: String,
+    /// Streams are synthetic bytes, not pictures.
+    pub synthetic: bool,
+    /// This run of the daemon.
+    pub epoch: Epoch,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Expected encoder time of a picture.
+    pub cost: JobCost,
+    /// Encoder time that may be promised, in thousandths of all there is.
+    pub load_max_permille: u32,
+    /// Reserved memory that the daemon owns.
+    pub arena: PhysRange,
+    /// Memory in which raw source addresses may lie. Must not overlap the arena or the system's memory.
+    pub source_windows: Vec<PhysRange>,
+    /// The kernel's memory: never a source, whatever the windows say.
+    pub system_memory: Vec<PhysRange>,
+    /// Groups that may use raw addresses, besides user 0.
+    pub raw_gids: Vec<u32>,
+    /// A source picture's address is a multiple of this.
+    pub source_alignment: Alignment,
+    /// Channels at once, all clients together.
+    pub channels_max: u16,
+    /// Smallest visible width and height.
+    pub picture_min: (u16, u16),
+    /// Largest visible width and height.
+    pub picture_max: (u16, u16),
+    /// Profiles that the device encodes.
+    pub profiles: Vec<Profile>,
+    /// Size of a ring whose client asks for none; `None`: chosen from the channel's rate and size. A power of two.
+    pub ring_bytes: Option<ByteLen>,
+    /// Largest ring. A power of two.
+    pub ring_bytes_max: ByteLen,
+    /// Sizes of a channel's memory.
+    pub planner: &'static dyn ChannelPlanner,
+}
+
+/// Says how much memory a channel needs. Pure: the same setup has the same plan.
+pub trait ChannelPlanner {
+    /// The plan of a channel with this setup, or why there is none, for people.
+    ///
+    /// # Errors
+    /// When the device cannot encode the setup.
+    fn plan(&self, setup: &ChannelSetup) -> Result<ChannelPlan, String>;
+}
+
+/// What a channel needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelPlan {
+    /// Reserved memory, aligned to [`CHANNEL_ALIGNMENT`].
+    pub memory: ByteLen,
+    /// Largest slice data of one picture: what a stream buffer takes.
+    pub picture_max: ByteLen,
+}
+
+/// Alignment of a channel's memory and of a source buffer.
+pub const CHANNEL_ALIGNMENT: Alignment = Alignment::constant(4096);

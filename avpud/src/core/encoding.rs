@@ -1,0 +1,314 @@
+//! Pictures go to the engine and come back: one at a time, the next one chosen before the last is reported.
+
+use crate::core::broker::{Broker, Stage};
+use crate::core::channel::{Delivering, FAILURES_MAX, Frame, InFlight, Life};
+use crate::core::delivery::PacketPicture;
+use crate::core::engine::Run;
+use crate::core::event::{Note, Output};
+use crate::core::timer::Timer;
+use crate::job::{ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome};
+use crate::mem::addr::ByteLen;
+use crate::picture::PictureKind;
+use avpu_proto::types::{DropReason, FailReason, FrameEnd};
+
+/// What becomes of a finished job, decided before the next one is chosen and carried out after.
+enum Settlement {
+    /// Into the ring, here.
+    Deliver {
+        tail: u32,
+        position: u32,
+        capacity: ByteLen,
+    },
+    /// Encoded, but of no use.
+    Discard(FailReason),
+    /// Not encoded.
+    Fail(FailReason),
+}
+
+impl Broker {
+    /// Gives the engine its next job, if it is idle and there is one.
+    pub(super) fn start_next(&mut self) {
+        while self.engine.is_idle() && self.stage != Stage::Finished {
+            let channels = &self.channels;
+            let is_ready = |key: ChannelKey| {
+                let slot = channels.get(usize::from(key.index()));
+                slot.and_then(Option::as_ref).is_some_and(|c| c.is_ready())
+            };
+            let Some(key) = self.arbiter.choose(is_ready) else {
+                return;
+            };
+            let job = self.job_next;
+            match self.prepare(key, job) {
+                Some(Ok(start)) => {
+                    self.job_next = job.next();
+                    self.launch(start);
+                }
+                // A header that does not fit is an error of that frame, never a picture with another's header.
+                Some(Err(frame)) => self.fail_frame(key, &frame, FailReason::Device),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes a channel's next frame and makes a job of it; answers the frame when it cannot be encoded.
+    fn prepare(&mut self, key: ChannelKey, id: JobId) -> Option<Result<EncodeJob, Frame>> {
+        let now = self.now;
+        let channel = self.channel_mut(key)?;
+        let frame = channel.queue.pop_front()?;
+        channel.idr_wanted |= frame.force_idr;
+        if channel.wants_idr() {
+            channel.coder.force_idr();
+        }
+        let Ok(picture) = channel.coder.start() else {
+            channel.lose_reference();
+            self.give_up_if_hopeless(key);
+            return Some(Err(frame));
+        };
+        let header_len = ByteLen::try_from(picture.header.bytes().len()).unwrap_or(ByteLen::ZERO);
+        channel.in_flight = Some(InFlight {
+            job: id,
+            frame,
+            kind: picture.place.kind,
+            qp: picture.qp.value(),
+            header_len,
+            reference_lost: false,
+        });
+        channel.stats.wait.record(now.since_us(frame.accepted));
+        Some(Ok(EncodeJob {
+            id,
+            engine: EngineId::VIDEO,
+            channel: key,
+            kind: picture.place.kind,
+            gop_index: picture.place.index,
+            qp: picture.qp,
+            gop_qp: picture.place.gop_qp,
+            rate_control: channel.parameters.setup.rate_control,
+            source: frame.source,
+            header: picture.header,
+        }))
+    }
+
+    fn launch(&mut self, job: EncodeJob) {
+        let expected_us = self
+            .channel(job.channel)
+            .map_or(0, |channel| channel.cost.expected_us());
+        let run = Run {
+            job: job.id,
+            channel: job.channel,
+            started: self.now,
+            expected_us,
+        };
+        self.engine.start(run);
+        self.timers.arm(Timer::Watchdog(job.engine), run.deadline());
+        self.push(Output::Submit(job));
+    }
+
+    pub(super) fn handle_job_done(&mut self, job: JobId, outcome: JobOutcome) {
+        let Some(run) = self.engine.finish(job, self.now) else {
+            // It ended while its engine was being reset: lost is lost, but its stream buffer must go back.
+            let lost = self.engine.run().filter(|run| run.job == job);
+            if let (Some(run), JobOutcome::Encoded(_)) = (lost, outcome) {
+                let channel = run.channel;
+                self.push(Output::Discard { job, channel });
+            }
+            return;
+        };
+        self.timers.disarm(Timer::Watchdog(EngineId::VIDEO));
+        let key = run.channel;
+        let Some(flight) = self.channel_mut(key).and_then(|c| c.in_flight.take()) else {
+            unreachable!("a channel stays while its picture is in flight");
+        };
+        let settlement = match outcome {
+            JobOutcome::Encoded(picture) => self.account(&run, &flight, &picture),
+            JobOutcome::Failed(failure) => {
+                let claimed_bytes = match failure {
+                    JobFailure::Overflow { bytes, .. } => Some(bytes),
+                    _ => None,
+                };
+                self.account_loss(key, claimed_bytes);
+                Settlement::Fail(reason_of(failure))
+            }
+        };
+        self.start_next();
+        match settlement {
+            Settlement::Deliver {
+                tail,
+                position,
+                capacity,
+            } => self.push(Output::Deliver {
+                job,
+                channel: key,
+                tail,
+                position,
+                capacity,
+            }),
+            Settlement::Discard(reason) => {
+                self.push(Output::Discard { job, channel: key });
+                self.note_failure(key, job, outcome);
+                self.fail_frame(key, &flight.frame, reason);
+            }
+            Settlement::Fail(reason) => {
+                self.note_failure(key, job, outcome);
+                self.fail_frame(key, &flight.frame, reason);
+            }
+        }
+        self.finish_channel(key);
+    }
+
+    /// Takes in an encoded picture: what it cost, where it goes, what the next one may refer to.
+    fn account(&mut self, run: &Run, flight: &InFlight, picture: &EncodedPicture) -> Settlement {
+        let now = self.now;
+        self.engine.prove();
+        let key = run.channel;
+        let Some(channel) = self.channel_mut(key) else {
+            unreachable!("a channel stays while its picture is in flight");
+        };
+        let took_us = now.since_us(run.started);
+        channel.cost.measure(took_us);
+        channel.stats.hardware.record(took_us);
+        if flight.reference_lost {
+            self.account_loss(key, None);
+            return Settlement::Discard(FailReason::ReferenceLost);
+        }
+        let payload = picture.payload_len.value();
+        let needed = payload.saturating_add(flight.header_len.value());
+        let wanted = needed
+            .saturating_add(payload / 2)
+            .saturating_add(SLACK_BYTES);
+        let room = channel
+            .ring
+            .reserve(ByteLen::new(needed), ByteLen::new(wanted));
+        let Some(room) = room else {
+            self.account_loss(key, Some(needed));
+            return Settlement::Discard(FailReason::Overflow);
+        };
+        channel.coder.handle_encoded(needed);
+        let settlement = Settlement::Deliver {
+            tail: room.tail,
+            position: room.position,
+            capacity: room.capacity,
+        };
+        channel.delivering.push_back(Delivering {
+            job: flight.job,
+            frame: flight.frame,
+            room,
+            picture: PacketPicture {
+                kind: flight.kind,
+                qp: flight.qp,
+                timestamp: flight.frame.timestamp,
+                frame: flight.frame.number,
+                accepted: flight.frame.accepted,
+                started: run.started,
+                done: now,
+                sse_luma: picture.stats.sse_luma,
+            },
+        });
+        self.revoke_overwritten(key);
+        settlement
+    }
+
+    /// The picture of a channel that was in flight will not be delivered; `claimed_bytes` is its size where that was
+    /// the reason.
+    pub(super) fn account_loss(&mut self, key: ChannelKey, claimed_bytes: Option<u32>) {
+        if let Some(channel) = self.channel_mut(key) {
+            channel.coder.handle_lost(claimed_bytes);
+            channel.lose_reference();
+        }
+        self.state_changed = true;
+        self.give_up_if_hopeless(key);
+    }
+
+    pub(super) fn handle_delivered(&mut self, job: JobId, len: Option<ByteLen>) {
+        let holds = |channel: &&mut crate::core::channel::Channel| {
+            let first = channel.delivering.front();
+            first.is_some_and(|delivering| delivering.job == job)
+        };
+        let Some(channel) = self.channels.iter_mut().flatten().find(holds) else {
+            return;
+        };
+        let key = channel.key;
+        let Some(Delivering {
+            frame,
+            room,
+            picture,
+            ..
+        }) = channel.delivering.pop_front()
+        else {
+            return;
+        };
+        let Some(len) = len else {
+            channel.ring.cancel(&room);
+            channel.lose_reference();
+            self.state_changed = true;
+            self.give_up_if_hopeless(key);
+            self.fail_frame(key, &frame, FailReason::Overflow);
+            self.finish_channel(key);
+            return;
+        };
+        let sequence = channel
+            .ring
+            .commit(&room, len, channel.lost_before, picture);
+        channel.lost_before = 0;
+        channel.failures = 0;
+        let stats = &mut channel.stats;
+        stats.packets_out = stats.packets_out.wrapping_add(1);
+        stats.bytes_out = stats.bytes_out.wrapping_add(u64::from(len.value()));
+        stats.qp = picture.qp;
+        stats.sse_luma = stats.sse_luma.wrapping_add(picture.sse_luma);
+        stats.delivery.record(self.now.since_us(picture.done));
+        if picture.kind == PictureKind::Idr {
+            stats.idr_out = stats.idr_out.wrapping_add(1);
+            channel.idr_wanted = false;
+            self.state_changed |= core::mem::take(&mut channel.recovering);
+        }
+        self.counters.pictures = self.counters.pictures.wrapping_add(1);
+        self.serve_readers(key);
+        self.end_frame(key, &frame, FrameEnd::Encoded { sequence });
+        self.finish_channel(key);
+    }
+
+    /// Ends a frame that the encoder did not deliver.
+    pub(super) fn fail_frame(&mut self, key: ChannelKey, frame: &Frame, reason: FailReason) {
+        self.counters.pictures_failed = self.counters.pictures_failed.wrapping_add(1);
+        if let Some(channel) = self.channel_mut(key) {
+            channel.stats.frames_failed = channel.stats.frames_failed.wrapping_add(1);
+        }
+        self.end_frame(key, frame, FrameEnd::Failed(reason));
+    }
+
+    /// A channel that lost too many pictures in a row cannot go on: its queue is dropped, its readers are told.
+    fn give_up_if_hopeless(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let may_fail = matches!(channel.life, Life::Serving | Life::Draining);
+        if !may_fail || channel.failures < FAILURES_MAX {
+            return;
+        }
+        channel.life = Life::Failed;
+        self.state_changed = true;
+        self.drop_queue(key, DropReason::ChannelClosed);
+        self.end_owner_stream(key);
+        self.serve_readers(key);
+    }
+
+    fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {
+        self.note(Note::PictureFailed {
+            channel,
+            job,
+            outcome,
+        });
+    }
+}
+
+const fn reason_of(failure: JobFailure) -> FailReason {
+    match failure {
+        JobFailure::ErrorFill { .. } => FailReason::HardwareError,
+        JobFailure::Overflow { .. } => FailReason::Overflow,
+        JobFailure::Reset => FailReason::EngineReset,
+        JobFailure::Device => FailReason::Device,
+    }
+}
+
+/// Room beyond what the payload may grow by emulation prevention: an escape at the join, and rounding.
+const SLACK_BYTES: u32 = 64;

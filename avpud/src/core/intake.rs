@@ -1,0 +1,175 @@
+//! Frames come in: submit, key-frame requests, drain; and how a frame ends.
+
+use crate::core::broker::{Answer, Broker};
+use crate::core::channel::{Channel, Frame, Life};
+use crate::core::event::{Attach, SessionKey};
+use crate::core::refusal::Refusal;
+use crate::core::sources::Asker;
+use crate::job::ChannelKey;
+use crate::mem::addr::{ByteLen, PhysAddr};
+use avpu_proto::event::{EndOfStream, Event, SourceReleased};
+use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
+use avpu_proto::reply::{Reply, Submitted};
+use avpu_proto::request::{RequestIdr, Submit};
+use avpu_proto::types::{Address, ChannelId, ChannelState, FrameEnd, FrameNumber};
+
+impl Broker {
+    pub(super) fn submit(&mut self, asker: Asker, frame: Submit) -> Answer {
+        self.check_serving()?;
+        let key = self.owned(asker.session, frame.channel)?;
+        let accepted = self.accept(asker, key, frame);
+        let Some(channel) = self.channel_mut(key) else {
+            return Err(Refusal::NoSuchChannel(frame.channel));
+        };
+        match accepted {
+            Ok(number) => Ok(Some(Reply::Submitted(Submitted { frame: number }))),
+            Err(refusal) => {
+                channel.stats.submits_refused = channel.stats.submits_refused.wrapping_add(1);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        asker: Asker,
+        key: ChannelKey,
+        frame: Submit,
+    ) -> Result<FrameNumber, Refusal> {
+        let len = self.source_len(key);
+        let channel = self
+            .channel(key)
+            .ok_or(Refusal::NoSuchChannel(frame.channel))?;
+        if channel.life != Life::Serving {
+            return Err(wrong_state(channel));
+        }
+        if channel.queue.len() >= usize::from(QUEUE_MAX) {
+            return Err(Refusal::QueueFull { max: QUEUE_MAX });
+        }
+        let outstanding = self
+            .sessions
+            .get(&asker.session)
+            .map_or(0, |session| session.frames_outstanding);
+        if outstanding >= SUBMIT_CREDITS {
+            return Err(Refusal::NoCredit {
+                max: SUBMIT_CREDITS,
+            });
+        }
+        let address = PhysAddr::new(frame.address.value());
+        let (source, holder) = self.sources.resolve(asker, address, len)?;
+
+        self.sources.pin(holder);
+        if let Some(session) = self.sessions.get_mut(&asker.session) {
+            session.frames_outstanding += 1;
+        }
+        let accepted = self.now;
+        let channel = self
+            .channel_mut(key)
+            .ok_or(Refusal::NoSuchChannel(frame.channel))?;
+        let number = channel.frame_next;
+        channel.frame_next = FrameNumber::new(number.value().wrapping_add(1));
+        channel.queue.push_back(Frame {
+            number,
+            source,
+            holder,
+            timestamp: frame.timestamp,
+            cookie: frame.cookie,
+            force_idr: frame.force_idr,
+            accepted,
+        });
+        if channel.stats.frames_in == 0 {
+            self.state_changed = true;
+        }
+        if let Some(channel) = self.channel_mut(key) {
+            channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
+        }
+        Ok(number)
+    }
+
+    /// The one end of an accepted frame: its source is free, its credit comes back, its owner is told.
+    pub(super) fn end_frame(&mut self, key: ChannelKey, frame: &Frame, end: FrameEnd) {
+        if let Some(lease) = self.sources.unpin(frame.holder) {
+            self.revoke(lease);
+        }
+        let Some((id, owner)) = self.channel(key).and_then(|c| Some((c.id, c.owner?))) else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(&owner) {
+            let left = session.frames_outstanding.checked_sub(1);
+            session.frames_outstanding = left.expect("a frame ends once");
+        }
+        self.event(
+            owner,
+            Event::SourceReleased(SourceReleased {
+                channel: id,
+                frame: frame.number,
+                address: Address::new(frame.source.start().value()),
+                cookie: frame.cookie,
+                end,
+            }),
+        );
+    }
+
+    pub(super) fn request_idr(&mut self, session: SessionKey, which: RequestIdr) -> Answer {
+        let key = self.named(which.channel, which.name)?;
+        let reads = self.sessions.get(&session).is_some_and(|s| s.reads(key));
+        let channel = self
+            .channel_mut(key)
+            .ok_or(Refusal::NoSuchChannel(which.channel))?;
+        if channel.owner != Some(session) && !reads {
+            return Err(Refusal::NotOwner(channel.id));
+        }
+        if channel.has_ended() {
+            return Err(wrong_state(channel));
+        }
+        channel.idr_wanted = true;
+        Ok(Some(Reply::Done))
+    }
+
+    pub(super) fn drain(&mut self, session: SessionKey, request: u16, id: ChannelId) -> Answer {
+        let key = self.owned(session, id)?;
+        let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
+        if channel.life != Life::Serving {
+            return Err(wrong_state(channel));
+        }
+        channel.life = Life::Draining;
+        self.state_changed = true;
+        self.reply(session, request, Reply::Done, Attach::Nothing);
+        self.finish_channel(key);
+        Ok(None)
+    }
+
+    /// Tells an owner that does not read its own channel that no packet follows.
+    pub(super) fn end_owner_stream(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel(key) else {
+            return;
+        };
+        let Some(owner) = channel.owner else {
+            return;
+        };
+        if channel.readers.iter().any(|reader| reader.session == owner) {
+            return;
+        }
+        let end = EndOfStream {
+            channel: channel.id,
+            subscription: None,
+            packets: channel.ring.next_sequence().value(),
+        };
+        self.event(owner, Event::EndOfStream(end));
+    }
+
+    /// Bytes of a source picture of a channel.
+    pub(super) fn source_len(&self, key: ChannelKey) -> ByteLen {
+        self.channel(key).map_or(ByteLen::ZERO, |channel| {
+            let size = channel.parameters.setup.geometry.visible();
+            ByteLen::new(size.source_len_bytes())
+        })
+    }
+}
+
+pub(super) fn wrong_state(channel: &Channel) -> Refusal {
+    Refusal::WrongState {
+        channel: channel.id,
+        state: channel.state().unwrap_or(ChannelState::Configured),
+    }
+}

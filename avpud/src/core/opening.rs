@@ -1,0 +1,386 @@
+//! Channels come and go.
+
+use crate::core::admission;
+use crate::core::broker::{Answer, Broker};
+use crate::core::channel::{Channel, Foundation, Life};
+use crate::core::coder::Coder;
+use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
+use crate::core::cost::PictureCost;
+use crate::core::delivery::Ring;
+use crate::core::event::{Attach, Note, Output, SessionKey};
+use crate::core::parameters::Parameters;
+use crate::core::pool::{Lease, OutOfMemory, Tenant};
+use crate::core::refusal::Refusal;
+use crate::job::ChannelKey;
+use crate::mem::addr::ByteLen;
+use crate::picture::{ChannelSetup, PictureSize};
+use avpu_proto::event::{ChannelChanged, Event};
+use avpu_proto::limits::CHANNELS_PER_CLIENT_MAX;
+use avpu_proto::reply::{ChannelOpened, Reply};
+use avpu_proto::report::Purpose;
+use avpu_proto::request::OpenChannel;
+use avpu_proto::ring::DATA_BYTES_MIN;
+use avpu_proto::types::{ChannelId, ChannelState, DropReason, FrameEnd, SourceLayout};
+
+impl Broker {
+    pub(super) fn open_channel(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        wish: OpenChannel,
+    ) -> Answer {
+        self.check_serving()?;
+        let parameters = Parameters::new(wish, &self.config)?;
+        let key = self.free_slot(session)?;
+        let name = self.free_name(&parameters.name)?;
+        let setup = parameters.setup;
+        let cost = PictureCost::new(self.config.cost, setup.geometry.coded().macroblocks());
+        self.admit(&cost, &setup)?;
+        let plan = self
+            .config
+            .planner
+            .plan(&setup)
+            .map_err(Refusal::Unsupported)?;
+        let coder = Coder::new(&setup, plan.picture_max)
+            .map_err(|e| Refusal::Unsupported(e.to_string()))?;
+        let id = self.channel_next;
+        let ring_bytes = self.ring_bytes(&parameters, plan)?;
+        let ring = Ring::new(ring_bytes, self.config.epoch, id)
+            .map_err(|e| Refusal::Invalid(e.to_string()))?;
+        let pid = self.sessions.get(&session).map_or(0, |s| s.peer.pid);
+        let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;
+
+        self.channel_next = ChannelId::new(id.value().wrapping_add(1));
+        if let Some(owner) = self.sessions.get_mut(&session) {
+            owner.channels += 1;
+        }
+        self.push(Output::CreateChannel {
+            channel: key,
+            id,
+            setup,
+            memory: memory.range(),
+            ring_bytes,
+        });
+        let channel = Channel::new(Foundation {
+            key,
+            id,
+            name,
+            owner: session,
+            pid,
+            parameters,
+            memory,
+            coder,
+            cost,
+            ring,
+            request,
+        });
+        if let Some(slot) = self.channels.get_mut(usize::from(key.index())) {
+            *slot = Some(channel);
+        }
+        Ok(None)
+    }
+
+    pub(super) fn handle_channel_created(&mut self, key: ChannelKey, result: Result<(), String>) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let Life::Opening { request } = channel.life else {
+            return;
+        };
+        if let Err(sentence) = result {
+            if let Some(owner) = channel.owner {
+                self.refuse(owner, request, &Refusal::Internal(sentence));
+            }
+            self.bury(key);
+            return;
+        }
+        let Some(owner) = channel.owner else {
+            // Its owner left while it was being made.
+            channel.life = Life::Closing { request: None };
+            self.push(Output::DestroyChannel { channel: key });
+            self.bury(key);
+            return;
+        };
+        channel.life = Life::Serving;
+        let parameters = &channel.parameters;
+        let opened = ChannelOpened {
+            channel: channel.id,
+            name: channel.name.clone(),
+            epoch: Default::default(),
+            source: SourceLayout::default(),
+            ring_bytes: channel.ring.data_bytes(),
+            profile: parameters.profile,
+            fps: parameters.fps,
+            gop_length: parameters.setup.gop_length.get(),
+            rate_control: parameters.rate_control,
+            level_idc: channel.coder.level_idc(),
+        };
+        let note = Note::ChannelOpened {
+            channel: key,
+            name: channel.name.clone(),
+            pid: channel.pid,
+        };
+        let size = parameters.setup.geometry.visible();
+        let (weight, macroblocks) = (parameters.weight, channel.cost.macroblocks());
+        self.arbiter.add(key, weight, macroblocks);
+        let reply = Reply::ChannelOpened(ChannelOpened {
+            epoch: self.config.epoch,
+            source: self.source_layout(size),
+            ..opened
+        });
+        self.reply(owner, request, reply, Attach::Nothing);
+        self.note(note);
+        self.state_changed = true;
+    }
+
+    /// Closes a channel of `session`; answered when it is gone.
+    pub(super) fn close_channel(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        id: ChannelId,
+    ) -> Answer {
+        let key = self.owned(session, id)?;
+        self.close(key, Some(request));
+        Ok(None)
+    }
+
+    /// Drops what is queued, and the channel itself as soon as nothing of it is in flight.
+    pub(super) fn close(&mut self, key: ChannelKey, request: Option<u16>) {
+        self.drop_queue(key, DropReason::ChannelClosed);
+        if let Some(channel) = self.channel_mut(key) {
+            channel.life = Life::Closing { request };
+        }
+        self.finish_channel(key);
+    }
+
+    /// Takes the next step of a channel that drains or closes, once nothing of it is under way.
+    pub(super) fn finish_channel(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        if channel.is_under_way() || !channel.queue.is_empty() {
+            return;
+        }
+        match channel.life {
+            Life::Draining => {
+                channel.life = Life::Drained;
+                self.state_changed = true;
+                self.end_owner_stream(key);
+                self.serve_readers(key);
+            }
+            Life::Closing { request } => self.destroy(key, request),
+            Life::Opening { .. } | Life::Serving | Life::Drained | Life::Failed => {}
+        }
+    }
+
+    /// Drops every queued frame of a channel; each ends.
+    pub(super) fn drop_queue(&mut self, key: ChannelKey, reason: DropReason) {
+        while let Some(channel) = self.channel_mut(key) {
+            let Some(frame) = channel.queue.pop_front() else {
+                return;
+            };
+            channel.stats.frames_dropped = channel.stats.frames_dropped.wrapping_add(1);
+            self.end_frame(key, &frame, FrameEnd::Dropped(reason));
+        }
+    }
+
+    /// Nothing of the channel is in flight: tells its readers and its owner, and gives its memory back.
+    fn destroy(&mut self, key: ChannelKey, request: Option<u16>) {
+        self.expel_readers(key);
+        let Some(channel) = self.channel(key) else {
+            return;
+        };
+        let owner = channel.owner;
+        let changed = ChannelChanged {
+            channel: channel.id,
+            name: channel.name.clone(),
+            state: ChannelState::Closed,
+            reason: String::new(),
+        };
+        let note = Note::ChannelClosed {
+            channel: key,
+            name: channel.name.clone(),
+        };
+        self.push(Output::DestroyChannel { channel: key });
+        self.bury(key);
+        self.note(note);
+        if let (Some(owner), Some(request)) = (owner, request) {
+            self.reply(owner, request, Reply::Done, Attach::Nothing);
+        }
+        self.tell_change(owner, &[], changed);
+    }
+
+    /// Forgets a channel and gives its memory back.
+    fn bury(&mut self, key: ChannelKey) {
+        self.arbiter.remove(key);
+        let slot = self.channels.get_mut(usize::from(key.index()));
+        let Some(channel) = slot.and_then(Option::take) else {
+            return;
+        };
+        self.pool.release(channel.memory);
+        let owner = channel.owner.and_then(|o| self.sessions.get_mut(&o));
+        if let Some(owner) = owner {
+            owner.channels -= 1;
+        }
+    }
+
+    fn free_slot(&self, session: SessionKey) -> Result<ChannelKey, Refusal> {
+        let owned = self.sessions.get(&session).map_or(0, |s| s.channels);
+        if owned >= CHANNELS_PER_CLIENT_MAX {
+            return Err(Refusal::Limit {
+                what: "channels of one connection",
+                max: u32::from(CHANNELS_PER_CLIENT_MAX),
+            });
+        }
+        let free = (0..self.config.channels_max)
+            .map(ChannelKey::new)
+            .find(|key| self.channel(*key).is_none());
+        free.ok_or(Refusal::Limit {
+            what: "channels",
+            max: u32::from(self.config.channels_max),
+        })
+    }
+
+    /// The wished name if nobody has it, or the first of ch0, ch1, ... that is free.
+    fn free_name(&self, wish: &str) -> Result<String, Refusal> {
+        let holder = |name: &str| {
+            let mut living = self.all_channels();
+            living.find(|c| c.name == name && !matches!(c.life, Life::Closing { .. }))
+        };
+        if !wish.is_empty() {
+            return match holder(wish) {
+                Some(channel) => Err(Refusal::NameTaken {
+                    name: wish.to_owned(),
+                    pid: channel.pid,
+                }),
+                None => Ok(wish.to_owned()),
+            };
+        }
+        let mut numbered = (0_u32..).map(|n| format!("ch{n}"));
+        numbered
+            .find(|name| holder(name).is_none())
+            .ok_or(Refusal::Internal("no channel name is left".to_owned()))
+    }
+
+    fn admit(&self, cost: &PictureCost, setup: &ChannelSetup) -> Result<(), Refusal> {
+        let load = |cost: &PictureCost, setup: &ChannelSetup| {
+            let rate = setup.frame_rate;
+            admission::load_ns(cost.reserved_ns(), rate.num(), rate.den())
+        };
+        let promised = self
+            .all_channels()
+            .map(|channel| load(&channel.cost, &channel.parameters.setup))
+            .fold(0, u64::saturating_add);
+        admission::admit(promised, load(cost, setup), self.config.load_max_permille)
+    }
+
+    /// Size of a channel's ring: what was asked for, or two seconds at its bitrate and three of its largest pictures.
+    fn ring_bytes(&self, parameters: &Parameters, plan: ChannelPlan) -> Result<ByteLen, Refusal> {
+        let max = self.config.ring_bytes_max.value();
+        let wish = parameters.ring_bytes;
+        if wish > 0 {
+            let bytes = wish.checked_next_power_of_two().filter(|b| *b <= max);
+            return bytes
+                .map(|bytes| ByteLen::new(bytes.max(DATA_BYTES_MIN)))
+                .ok_or_else(|| {
+                    Refusal::Invalid(format!(
+                        "expected a ring of at most {max} bytes, found {wish}"
+                    ))
+                });
+        }
+        if let Some(bytes) = self.config.ring_bytes {
+            return Ok(bytes);
+        }
+        let target = parameters.setup.rate_control.target();
+        let two_seconds = target.map_or(0, |rate| u64::from(rate.bps()) / 4);
+        let pictures = u64::from(plan.picture_max.value()) * 3;
+        let bytes = two_seconds.max(pictures).max(u64::from(DATA_BYTES_MIN));
+        let bytes = u32::try_from(bytes.next_power_of_two()).unwrap_or(max);
+        Ok(ByteLen::new(bytes.min(max)))
+    }
+
+    pub(super) fn lease_memory(
+        &mut self,
+        len: ByteLen,
+        purpose: Purpose,
+        pid: u32,
+        channel: ChannelId,
+    ) -> Result<Lease, Refusal> {
+        let tenant = Tenant {
+            purpose,
+            pid,
+            channel: Some(channel),
+        };
+        let leased = self.pool.lease(len, CHANNEL_ALIGNMENT, tenant, self.now);
+        leased.map_err(
+            |OutOfMemory {
+                 wanted,
+                 largest_free,
+             }| Refusal::NoMemory {
+                wanted,
+                largest_free,
+            },
+        )
+    }
+
+    /// Where the planes of a picture of this size lie.
+    pub(super) fn source_layout(&self, size: PictureSize) -> SourceLayout {
+        SourceLayout {
+            stride_bytes: size.source_pitch_bytes(),
+            stored_lines: size.mb_rows() * 16,
+            chroma_offset_bytes: size.source_chroma_offset_bytes(),
+            len_bytes: size.source_len_bytes(),
+            alignment_bytes: self.config.source_alignment.value(),
+        }
+    }
+
+    /// Tells everybody concerned about the channels whose state is not the one last told: once for each, however often
+    /// it changed since.
+    pub(super) fn announce_states(&mut self) {
+        for index in 0..self.config.channels_max {
+            let Some(channel) = self.channel_mut(ChannelKey::new(index)) else {
+                continue;
+            };
+            let Some(state) = channel.state() else {
+                continue;
+            };
+            if channel.announced.replace(state) == Some(state) {
+                continue;
+            }
+            let reason = match state {
+                ChannelState::Recovering => "a picture was lost, an IDR follows",
+                ChannelState::Failed => "too many pictures were lost in a row",
+                _ => "",
+            };
+            let changed = ChannelChanged {
+                channel: channel.id,
+                name: channel.name.clone(),
+                state,
+                reason: reason.to_owned(),
+            };
+            let owner = channel.owner;
+            let readers: Vec<SessionKey> = channel.readers.iter().map(|r| r.session).collect();
+            self.tell_change(owner, &readers, changed);
+        }
+    }
+
+    fn tell_change(
+        &mut self,
+        owner: Option<SessionKey>,
+        readers: &[SessionKey],
+        changed: ChannelChanged,
+    ) {
+        let concerned: Vec<SessionKey> = self
+            .sessions
+            .iter()
+            .filter(|(key, session)| {
+                session.watches || owner == Some(**key) || readers.contains(key)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        for session in concerned {
+            self.event(session, Event::ChannelChanged(changed.clone()));
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Leases over the reserved memory. Never touches memory, only decides who has which part of it.
+//!
+//! First fit in address order. A [`Lease`] is move-only and comes back through [`Pool::release`]; dropping one would
+//! lose its memory until the daemon ends, so it is `must_use`. A lease whose owner is gone while the encoder may still
+//! touch its memory is in quarantine: it counts as used until it is released.
+
+use crate::core::time::Micros;
+use crate::mem::addr::{Alignment, ByteLen, PhysRange};
+use avpu_proto::report::Purpose;
+use avpu_proto::types::ChannelId;
+
+/// Part of the pool, held by one owner.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a lease goes back through Pool::release"]
+pub(super) struct Lease {
+    range: PhysRange,
+}
+
+impl Lease {
+    /// Its memory.
+    pub(super) const fn range(&self) -> PhysRange {
+        self.range
+    }
+}
+
+/// Who a lease is for, as a dump of the pool shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tenant {
+    /// What for.
+    pub(super) purpose: Purpose,
+    /// Process of the owner; 0 once it is gone.
+    pub(super) pid: u32,
+    /// Channel that it belongs to.
+    pub(super) channel: Option<ChannelId>,
+}
+
+/// One leased part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tenancy {
+    /// Its memory.
+    pub(super) range: PhysRange,
+    /// Who has it.
+    pub(super) tenant: Tenant,
+    /// Since when.
+    pub(super) since: Micros,
+}
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OutOfMemory {
+    /// Bytes asked for.
+    pub(super) wanted: ByteLen,
+    /// Largest piece that is free.
+    pub(super) largest_free: ByteLen,
+}
+
+/// The allocator.
+#[derive(Debug)]
+pub(super) struct Pool {
+    arena: PhysRange,
+    /// In order of address, never overlapping.
+    leased: Vec<Tenancy>,
+    used_bytes: u64,
+    high_water_bytes: u64,
+}
+
+impl Pool {
+    pub(super) fn new(arena: PhysRange) -> Self {
+        Self {
+            arena,
+            leased: Vec::new(),
+            used_bytes: 0,
+            high_water_bytes: 0,
+        }
+    }
+
+    /// Leases `len` bytes at the lowest free address with this alignment.
+    pub(super) fn lease(
+        &mut self,
+        len: ByteLen,
+        alignment: Alignment,
+        tenant: Tenant,
+        now: Micros,
+    ) -> Result<Lease, OutOfMemory> {
+        let refused = OutOfMemory {
+            wanted: len,
+            largest_free: self.largest_free(),
+        };
+        let (index, range) = self
+            .gaps()
+            .enumerate()
+            .find_map(|(index, gap)| fit(gap?, len, alignment).map(|range| (index, range)))
+            .ok_or(refused)?;
+        self.leased.insert(
+            index,
+            Tenancy {
+                range,
+                tenant,
+                since: now,
+            },
+        );
+        self.used_bytes += u64::from(range.len().get());
+        self.high_water_bytes = self.high_water_bytes.max(self.used_bytes);
+        Ok(Lease { range })
+    }
+
+    /// Takes a lease back; its memory may be leased again at once.
+    pub(super) fn release(&mut self, lease: Lease) {
+        let index = self.index_of(&lease);
+        let tenancy = self.leased.remove(index);
+        self.used_bytes -= u64::from(tenancy.range.len().get());
+    }
+
+    /// Marks a lease whose owner is gone while the encoder may still touch its memory.
+    pub(super) fn quarantine(&mut self, lease: &Lease) {
+        let index = self.index_of(lease);
+        if let Some(tenancy) = self.leased.get_mut(index) {
+            tenancy.tenant.purpose = Purpose::Quarantine;
+            tenancy.tenant.pid = 0;
+        }
+    }
+
+    /// Everything the pool manages.
+    pub(super) const fn arena(&self) -> PhysRange {
+        self.arena
+    }
+
+    /// The leased parts in order of address.
+    pub(super) fn leased(&self) -> &[Tenancy] {
+        &self.leased
+    }
+
+    /// Bytes leased now.
+    pub(super) const fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// Most bytes ever leased at once.
+    pub(super) const fn high_water_bytes(&self) -> u64 {
+        self.high_water_bytes
+    }
+
+    /// Size of the largest free piece.
+    pub(super) fn largest_free(&self) -> ByteLen {
+        let largest = self.gaps().flatten().map(PhysRange::len_bytes).max();
+        largest.unwrap_or(ByteLen::ZERO)
+    }
+
+    /// The free piece before each leased part and the one after the last; `None` where there is none.
+    fn gaps(&self) -> impl Iterator<Item = Option<PhysRange>> + '_ {
+        let ends = self.leased.iter().map(|tenancy| tenancy.range.end());
+        let starts = self
+            .leased
+            .iter()
+            .map(|tenancy| u64::from(tenancy.range.start().value()));
+        core::iter::once(u64::from(self.arena.start().value()))
+            .chain(ends)
+            .zip(starts.chain(core::iter::once(self.arena.end())))
+            .map(|(from, to)| between(from, to))
+    }
+
+    fn index_of(&self, lease: &Lease) -> usize {
+        self.leased
+            .iter()
+            .position(|tenancy| tenancy.range == lease.range)
+            .expect("a lease is made and taken back by the same pool")
+    }
+}
+
+/// The range from `from` up to `to`, if it is not empty.
+fn between(from: u64, to: u64) -> Option<PhysRange> {
+    use crate::mem::addr::PhysAddr;
+    let start = u32::try_from(from).ok()?;
+    let len = u32::try_from(to.checked_sub(from)?).ok()?;
+    PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).ok()
+}
+
+/// The first `len` bytes of `gap` with this alignment.
+fn fit(gap: PhysRange, len: ByteLen, alignment: Alignment) -> Option<PhysRange> {
+    let start = gap.start().align_up(alignment).ok()?;
+    let range = PhysRange::new(start, len).ok()?;
+    gap.contains_range(range).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::addr::PhysAddr;
+
+    const PAGE: Alignment = Alignment::constant(4096);
+    const TENANT: Tenant = Tenant {
+        purpose: Purpose::Source,
+        pid: 7,
+        channel: None,
+    };
+
+    fn pool() -> Pool {
+        let start = PhysAddr::new(0x0600_0100);
+        Pool::new(PhysRange::new(start, ByteLen::new(0x10_0000)).expect("a range"))
+    }
+
+    fn take(pool: &mut Pool, len: u32) -> Result<Lease, OutOfMemory> {
+        pool.lease(ByteLen::new(len), PAGE, TENANT, Micros::new(1))
+    }
+
+    #[test]
+    fn leases_are_aligned_disjoint_and_inside() {
+        let mut pool = pool();
+        let leases: Vec<Lease> = (1..=8)
+            .map(|n| take(&mut pool, n * 5000).expect("room"))
+            .collect();
+        for (i, a) in leases.iter().enumerate() {
+            assert!(a.range().start().is_aligned(PAGE));
+            assert!(pool.arena().contains_range(a.range()));
+            for b in leases.iter().skip(i + 1) {
+                assert!(!a.range().overlaps(b.range()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_released_gap_is_filled_first() {
+        let mut pool = pool();
+        let _low = take(&mut pool, 4096).expect("room");
+        let middle = take(&mut pool, 8192).expect("room");
+        let _high = take(&mut pool, 4096).expect("room");
+        let at = middle.range().start();
+        pool.release(middle);
+        assert_eq!(take(&mut pool, 8192).map(|l| l.range().start()), Ok(at));
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_left() {
+        let mut pool = pool();
+        let refused = take(&mut pool, 0x20_0000).expect_err("too large");
+        assert_eq!(refused.largest_free, ByteLen::new(0x10_0000));
+        assert!(take(&mut pool, 0).is_err(), "no lease is empty");
+        assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[test]
+    fn releasing_everything_makes_the_pool_whole_again() {
+        let mut pool = pool();
+        let leases: Vec<Lease> = (0..10)
+            .map(|_| take(&mut pool, 9000).expect("room"))
+            .collect();
+        assert_eq!(pool.used_bytes(), 90_000);
+        for lease in leases {
+            pool.release(lease);
+        }
+        assert_eq!(pool.used_bytes(), 0);
+        assert_eq!(pool.high_water_bytes(), 90_000);
+        assert_eq!(pool.largest_free(), ByteLen::new(0x10_0000));
+    }
+
+    #[test]
+    fn quarantine_keeps_the_memory_and_forgets_the_owner() {
+        let mut pool = pool();
+        let lease = take(&mut pool, 4096).expect("room");
+        pool.quarantine(&lease);
+        let dump = pool.leased().first().expect("one");
+        assert_eq!(
+            (dump.tenant.purpose, dump.tenant.pid),
+            (Purpose::Quarantine, 0)
+        );
+        assert_eq!(pool.used_bytes(), 4096);
+        pool.release(lease);
+        assert!(pool.leased().is_empty());
+    }
+
+    #[test]
+    fn an_arena_that_ends_at_the_last_address_can_be_used_up() {
+        let start = PhysAddr::new(0xffff_0000);
+        let mut pool = Pool::new(PhysRange::new(start, ByteLen::new(0x1_0000)).expect("a range"));
+        let lease = take(&mut pool, 0x1_0000).expect("all of it");
+        assert_eq!(pool.largest_free(), ByteLen::ZERO);
+        assert!(take(&mut pool, 1).is_err());
+        pool.release(lease);
+    }
+}

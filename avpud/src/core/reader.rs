@@ -1,0 +1,226 @@
+//! One reader of a channel: what it was sent, what it still holds, what it missed.
+//!
+//! A reader has a place in the sequence of packets and catches up while it has credits and its claim, the bytes that it
+//! was sent and has not released, stays within half the ring. Nothing waits for it: when its packets are overwritten
+//! its claim is void, and when its place is overwritten it jumps. Either way it misses packets, goes on at an IDR and is
+//! told so with one [`Gap`], just before that IDR. So a reader that does not read gets no more events than it has
+//! credits, and at most one gap for each.
+
+use crate::core::delivery::{Ring, RingPacket, distance, precedes};
+use crate::core::event::SessionKey;
+use crate::picture::PictureKind;
+use avpu_proto::event::{Event, Gap, GapReason, Packet};
+use avpu_proto::types::{self, Join, Sequence, SubscriptionId, TimeUs};
+use std::collections::VecDeque;
+
+/// A subscription.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// Its connection.
+    pub(super) session: SessionKey,
+    /// Its name.
+    pub(super) id: SubscriptionId,
+    credits: usize,
+    /// Packets sent and not released, oldest first; never more than `credits`.
+    claims: VecDeque<Claim>,
+    claimed_bytes: u32,
+    /// The first packet not sent.
+    next: Sequence,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Claim {
+    sequence: Sequence,
+    /// 0 once the packet was overwritten: the credit stays taken until the reader releases it.
+    len_bytes: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Gets every packet. `told_lost` is set once the loss before `next` was told.
+    Following { told_lost: bool },
+    /// Gets the next IDR first.
+    AwaitsIdr { missed: Option<Missed> },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Missed {
+    first: Sequence,
+    reason: GapReason,
+}
+
+impl Reader {
+    /// A reader that starts where `join` says.
+    pub(super) fn new(
+        session: SessionKey,
+        id: SubscriptionId,
+        credits: u16,
+        join: Join,
+        ring: &Ring,
+    ) -> Self {
+        let last_idr = ring.last_idr().filter(|_| join == Join::LastIdr);
+        let credits = usize::from(credits);
+        Self {
+            session,
+            id,
+            credits,
+            claims: VecDeque::with_capacity(credits),
+            claimed_bytes: 0,
+            next: last_idr.map_or(ring.next_sequence(), |packet| packet.sequence),
+            place: Place::AwaitsIdr { missed: None },
+        }
+    }
+
+    /// The first packet that it may get.
+    pub(super) const fn next(&self) -> Sequence {
+        self.next
+    }
+
+    /// What must be sent to it now, if anything.
+    pub(super) fn poll_event(&mut self, ring: &Ring) -> Option<Event> {
+        match self.place {
+            Place::AwaitsIdr { missed } => {
+                let idr = *ring.idr_from(self.next)?;
+                if !self.may_take(&idr, ring) {
+                    return None;
+                }
+                self.next = idr.sequence;
+                self.place = Place::Following { told_lost: true };
+                match missed {
+                    Some(missed) => Some(self.gap(missed, idr.sequence)),
+                    None => self.poll_event(ring),
+                }
+            }
+            Place::Following { told_lost } => {
+                let packet = *ring.packet(self.next)?;
+                if !self.may_take(&packet, ring) {
+                    return None;
+                }
+                if packet.lost_before > 0 && !told_lost {
+                    self.place = Place::Following { told_lost: true };
+                    return Some(Event::Gap(Gap {
+                        subscription: self.id,
+                        first: packet.sequence,
+                        count: packet.lost_before,
+                        reason: GapReason::Lost,
+                    }));
+                }
+                Some(self.take(&packet, ring))
+            }
+        }
+    }
+
+    /// Whether it was sent all there is, or waits for an IDR that is not there.
+    pub(super) fn is_through(&self, ring: &Ring) -> bool {
+        match self.place {
+            Place::AwaitsIdr { .. } => ring.idr_from(self.next).is_none(),
+            Place::Following { .. } => self.next == ring.next_sequence(),
+        }
+    }
+
+    /// What it has missed when nothing follows any more.
+    pub(super) fn last_gap(&mut self, ring: &Ring) -> Option<Event> {
+        let missed = match self.place {
+            Place::AwaitsIdr { missed } => missed?,
+            Place::Following { .. } => Missed {
+                first: self.next,
+                reason: GapReason::NoCredits,
+            },
+        };
+        let end = ring.next_sequence();
+        (missed.first != end).then(|| self.gap(missed, end))
+    }
+
+    /// Packets before `first` were overwritten. Answers how many of them it had not been sent.
+    pub(super) fn revoke_before(&mut self, first: Sequence) -> u32 {
+        let mut missed = None;
+        for claim in &mut self.claims {
+            if claim.len_bytes == 0 || !precedes(claim.sequence, first) {
+                continue;
+            }
+            self.claimed_bytes -= claim.len_bytes;
+            claim.len_bytes = 0;
+            missed.get_or_insert(Missed {
+                first: claim.sequence,
+                reason: GapReason::Overrun,
+            });
+        }
+        let mut unsent = 0;
+        if precedes(self.next, first) {
+            unsent = distance(self.next, first);
+            let reason = if self.claims.len() >= self.credits {
+                GapReason::NoCredits
+            } else {
+                GapReason::Overrun
+            };
+            missed.get_or_insert(Missed {
+                first: self.next,
+                reason,
+            });
+            self.next = first;
+        }
+        self.place = match self.place {
+            // Had it missed something before, that gap grows; had it not started yet, it has missed nothing.
+            Place::AwaitsIdr { missed } => Place::AwaitsIdr { missed },
+            Place::Following { .. } if missed.is_some() => Place::AwaitsIdr { missed },
+            following @ Place::Following { .. } => following,
+        };
+        unsent
+    }
+
+    /// Gives back every packet up to and including `last`.
+    pub(super) fn release(&mut self, last: Sequence) {
+        while let Some(claim) = self.claims.front() {
+            if precedes(last, claim.sequence) {
+                return;
+            }
+            self.claimed_bytes -= claim.len_bytes;
+            self.claims.pop_front();
+        }
+    }
+
+    fn may_take(&self, packet: &RingPacket, ring: &Ring) -> bool {
+        let claim = u64::from(self.claimed_bytes) + u64::from(packet.len.value());
+        self.claims.len() < self.credits
+            && (self.claimed_bytes == 0 || claim <= u64::from(ring.data_bytes() / 2))
+    }
+
+    fn take(&mut self, packet: &RingPacket, ring: &Ring) -> Event {
+        self.claims.push_back(Claim {
+            sequence: packet.sequence,
+            len_bytes: packet.len.value(),
+        });
+        self.claimed_bytes += packet.len.value();
+        self.next = Sequence::new(packet.sequence.value().wrapping_add(1));
+        self.place = Place::Following { told_lost: false };
+        let picture = &packet.picture;
+        Event::Packet(Packet {
+            subscription: self.id,
+            sequence: packet.sequence,
+            offset_bytes: ring.offset_of(packet),
+            len_bytes: packet.len.value(),
+            position: packet.position,
+            kind: match picture.kind {
+                PictureKind::Idr => types::PictureKind::Idr,
+                PictureKind::P => types::PictureKind::P,
+            },
+            qp: picture.qp,
+            timestamp: picture.timestamp,
+            accepted_us: TimeUs::new(picture.accepted.value()),
+            started_us: TimeUs::new(picture.started.value()),
+            done_us: TimeUs::new(picture.done.value()),
+            frame: picture.frame,
+            sse_luma: picture.sse_luma,
+        })
+    }
+
+    fn gap(&self, missed: Missed, next: Sequence) -> Event {
+        Event::Gap(Gap {
+            subscription: self.id,
+            first: missed.first,
+            count: distance(missed.first, next),
+            reason: missed.reason,
+        })
+    }
+}

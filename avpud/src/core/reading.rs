@@ -1,0 +1,201 @@
+//! Readers of channels: they come, catch up, give packets back, and leave.
+
+use crate::core::broker::{Answer, Broker};
+use crate::core::event::{Attach, SessionKey};
+use crate::core::intake::wrong_state;
+use crate::core::reader::Reader;
+use crate::core::refusal::Refusal;
+use crate::job::ChannelKey;
+use avpu_proto::event::{EndOfStream, Event};
+use avpu_proto::limits::{PACKET_CREDITS_MAX, READERS_MAX, SUBSCRIPTIONS_MAX};
+use avpu_proto::reply::{Reply, Subscribed};
+use avpu_proto::request::{ReleasePackets, Subscribe};
+use avpu_proto::types::{ChannelState, Join, SubscriptionId};
+
+impl Broker {
+    pub(super) fn subscribe(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        wish: Subscribe,
+    ) -> Answer {
+        self.check_serving()?;
+        let key = self.named(wish.channel, wish.name)?;
+        let at_most = |what, max: u16| Refusal::Limit {
+            what,
+            max: u32::from(max),
+        };
+        let held = self
+            .sessions
+            .get(&session)
+            .map_or(0, |state| state.subscriptions.len());
+        if held >= usize::from(SUBSCRIPTIONS_MAX) {
+            return Err(at_most(
+                "subscriptions of one connection",
+                SUBSCRIPTIONS_MAX,
+            ));
+        }
+        let credits = match wish.credits {
+            0 => PACKET_CREDITS_MAX,
+            wished => wished.min(PACKET_CREDITS_MAX),
+        };
+        let (id, epoch) = (self.subscription_next, self.config.epoch);
+        let channel = self
+            .channel_mut(key)
+            .ok_or(Refusal::NoSuchChannel(wish.channel))?;
+        if channel.state() == Some(ChannelState::Failed) {
+            return Err(wrong_state(channel));
+        }
+        if channel.readers.len() >= usize::from(READERS_MAX) {
+            return Err(at_most("readers of one channel", READERS_MAX));
+        }
+        let reader = Reader::new(session, id, credits, wish.join, &channel.ring);
+        if wish.join == Join::DemandIdr {
+            channel.idr_wanted = true;
+        }
+        let parameters = &channel.parameters;
+        let size = parameters.setup.geometry.visible();
+        // Both sides lie below the largest side of a picture, which 16 bits hold.
+        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+        let reply = Reply::Subscribed(Subscribed {
+            subscription: id,
+            channel: channel.id,
+            name: channel.name.clone(),
+            epoch,
+            ring_bytes: channel.ring.data_bytes(),
+            credits,
+            first: reader.next(),
+            codec: parameters.codec,
+            width: side(size.width()),
+            height: side(size.height()),
+            fps: parameters.fps,
+        });
+        channel.readers.push(reader);
+        self.subscription_next = SubscriptionId::new(id.value().wrapping_add(1));
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.subscriptions.push((id, key));
+        }
+        self.reply(session, request, reply, Attach::Ring(key));
+        self.serve_readers(key);
+        Ok(None)
+    }
+
+    pub(super) fn unsubscribe(&mut self, session: SessionKey, id: SubscriptionId) -> Answer {
+        let key = self.subscribed(session, id)?;
+        if let Some(channel) = self.channel_mut(key) {
+            channel.readers.retain(|reader| reader.id != id);
+        }
+        self.forget_subscription(session, id);
+        Ok(Some(Reply::Done))
+    }
+
+    pub(super) fn release_packets(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        which: ReleasePackets,
+    ) -> Answer {
+        let key = self.subscribed(session, which.subscription)?;
+        let mut readers = self
+            .channel_mut(key)
+            .into_iter()
+            .flat_map(|c| &mut c.readers);
+        if let Some(reader) = readers.find(|reader| reader.id == which.subscription) {
+            reader.release(which.sequence);
+        }
+        self.reply(session, request, Reply::Done, Attach::Nothing);
+        self.serve_readers(key);
+        Ok(None)
+    }
+
+    /// Sends every reader what it may have; those that are through with an ended channel leave.
+    pub(super) fn serve_readers(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let ended = channel.has_ended();
+        let mut readers = core::mem::take(&mut channel.readers);
+        for reader in &mut readers {
+            while let Some(event) = self
+                .channel(key)
+                .and_then(|channel| reader.poll_event(&channel.ring))
+            {
+                self.event(reader.session, event);
+            }
+        }
+        if ended {
+            readers.retain_mut(|reader| !self.let_go(key, reader, false));
+        }
+        if let Some(channel) = self.channel_mut(key) {
+            channel.readers = readers;
+        }
+    }
+
+    /// Sends the last readers of a channel away: nothing follows, read or not.
+    pub(super) fn expel_readers(&mut self, key: ChannelKey) {
+        self.serve_readers(key);
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let mut readers = core::mem::take(&mut channel.readers);
+        for reader in &mut readers {
+            self.let_go(key, reader, true);
+        }
+    }
+
+    /// Packets were overwritten: readers that held or awaited them lose them.
+    pub(super) fn revoke_overwritten(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let first = channel.ring.first_sequence();
+        for reader in &mut channel.readers {
+            let missed = reader.revoke_before(first);
+            channel.stats.packets_missed = channel.stats.packets_missed.wrapping_add(missed);
+        }
+    }
+
+    /// Ends a subscription if its reader is through, or anyhow. Answers whether it ended.
+    fn let_go(&mut self, key: ChannelKey, reader: &mut Reader, anyhow: bool) -> bool {
+        let Some(channel) = self.channel(key) else {
+            return false;
+        };
+        if !anyhow && !reader.is_through(&channel.ring) {
+            return false;
+        }
+        let end = EndOfStream {
+            channel: channel.id,
+            subscription: Some(reader.id),
+            packets: channel.ring.next_sequence().value(),
+        };
+        if let Some(gap) = reader.last_gap(&channel.ring) {
+            self.event(reader.session, gap);
+        }
+        self.event(reader.session, Event::EndOfStream(end));
+        self.forget_subscription(reader.session, reader.id);
+        true
+    }
+
+    fn subscribed(&self, session: SessionKey, id: SubscriptionId) -> Result<ChannelKey, Refusal> {
+        let what = "subscription";
+        let id_value = id.value();
+        let own = self.sessions.get(&session).and_then(|state| {
+            let mut held = state.subscriptions.iter();
+            held.find(|(held, _)| *held == id)
+        });
+        if let Some((_, key)) = own {
+            return Ok(*key);
+        }
+        let mut readers = self.all_channels().flat_map(|channel| &channel.readers);
+        if readers.any(|reader| reader.id == id) {
+            return Err(Refusal::ForeignObject { what, id: id_value });
+        }
+        Err(Refusal::NoSuchObject { what, id: id_value })
+    }
+
+    fn forget_subscription(&mut self, session: SessionKey, id: SubscriptionId) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.subscriptions.retain(|(held, _)| *held != id);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What the daemon tells about itself: capabilities, status, and the paged lists.
+
+use crate::core::broker::Broker;
+use crate::core::channel::Channel;
+use crate::core::event::SessionKey;
+use crate::core::session::Session;
+use crate::core::sources::Asker;
+use avpu_proto::limits::{PACKET_CREDITS_MAX, PAGE_ENTRIES_MAX, QUEUE_MAX, SUBMIT_CREDITS};
+use avpu_proto::record::Record;
+use avpu_proto::reply::{Capabilities, Listing, MemoryReport, Reply};
+use avpu_proto::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
+use avpu_proto::request::Page;
+use avpu_proto::types::{Address, ChannelState, Codec, Profile, TimeUs};
+
+impl Broker {
+    pub(super) fn capabilities(&self, asker: Asker) -> Reply {
+        let config = &self.config;
+        let (width_min, height_min) = config.picture_min;
+        let (width_max, height_max) = config.picture_max;
+        let mut unsupported = vec![
+            "codec hevc is not supported yet".to_owned(),
+            "codec jpeg is not supported yet".to_owned(),
+            "service classes are recorded but not yet told apart".to_owned(),
+        ];
+        let known = [Profile::High, Profile::Main, Profile::Baseline];
+        let missing = known.iter().filter(|p| !config.profiles.contains(p));
+        unsupported.extend(missing.map(|p| format!("profile {p:?} is not supported here")));
+        Reply::Capabilities(Capabilities {
+            daemon_version: config.daemon_version.clone(),
+            device: config.device.clone(),
+            synthetic: config.synthetic,
+            epoch: config.epoch,
+            codecs: vec![Codec::Avc],
+            unsupported,
+            width_min,
+            height_min,
+            width_max,
+            height_max,
+            channels_max: config.channels_max,
+            queue_max: QUEUE_MAX,
+            submit_credits: SUBMIT_CREDITS,
+            packet_credits_max: PACKET_CREDITS_MAX,
+            raw_addresses: asker.raw_addresses && !config.source_windows.is_empty(),
+            job_base_ns: config.cost.base_ns,
+            job_macroblock_ns: config.cost.macroblock_ns,
+        })
+    }
+
+    pub(super) fn status(&self) -> Reply {
+        Reply::Status(StatusReport {
+            daemon_version: self.config.daemon_version.clone(),
+            device: self.config.device.clone(),
+            epoch: self.config.epoch,
+            pid: self.config.pid,
+            uptime_us: self.now.since_us(self.started),
+            clients: count(self.sessions.len()),
+            channels: count(self.all_channels().count()),
+            engine_busy_us: self.engine.busy_us(self.now),
+            pictures: self.counters.pictures,
+            pictures_failed: self.counters.pictures_failed,
+            resets: self.engine.resets(),
+            interrupts_spurious: self.counters.interrupts_spurious,
+            log_lines_lost: self.shell_counters.log_lines_lost,
+            clients_expelled: self.shell_counters.clients_expelled,
+        })
+    }
+
+    /// A page of channels; the cursor is the number of a slot.
+    pub(super) fn channel_page(&self, page: Page) -> Reply {
+        let channels = self
+            .all_channels()
+            .map(|channel| (u32::from(channel.key.index()), channel))
+            .filter(|(slot, channel)| *slot >= page.cursor && channel.state().is_some());
+        Reply::Channels(listing(channels, |channel| self.channel_report(channel)))
+    }
+
+    /// A page of connections; the cursor is the number of a session.
+    pub(super) fn client_page(&self, page: Page) -> Reply {
+        let sessions = self
+            .sessions
+            .range(SessionKey::new(page.cursor)..)
+            .map(|(key, session)| (key.value(), (*key, session)));
+        Reply::Clients(listing(sessions, |(key, session)| {
+            self.client_report(key, session)
+        }))
+    }
+
+    /// A page of leased memory; the cursor is an address.
+    pub(super) fn memory_page(&self, page: Page) -> Reply {
+        let leases = self
+            .pool
+            .leased()
+            .iter()
+            .map(|tenancy| (tenancy.range.start().value(), tenancy))
+            .filter(|(address, _)| *address >= page.cursor);
+        let leases = listing(leases, |tenancy| LeaseReport {
+            address: Address::new(tenancy.range.start().value()),
+            len_bytes: tenancy.range.len().get(),
+            purpose: tenancy.tenant.purpose,
+            pid: tenancy.tenant.pid,
+            channel: tenancy.tenant.channel,
+            since_us: TimeUs::new(tenancy.since.value()),
+        });
+        let ring_bytes = self
+            .all_channels()
+            .map(|channel| u64::from(channel.ring.data_bytes()))
+            .sum();
+        let totals = MemoryTotals {
+            total_bytes: u64::from(self.pool.arena().len().get()),
+            used_bytes: self.pool.used_bytes(),
+            high_water_bytes: self.pool.high_water_bytes(),
+            largest_free_bytes: u64::from(self.pool.largest_free().value()),
+            ring_bytes,
+        };
+        Reply::Memory(MemoryReport { totals, leases })
+    }
+
+    fn channel_report(&self, channel: &Channel) -> ChannelReport {
+        let parameters = &channel.parameters;
+        let size = parameters.setup.geometry.visible();
+        let stats = &channel.stats;
+        ChannelReport {
+            channel: channel.id,
+            name: channel.name.clone(),
+            pid: channel.owner.map_or(0, |_| channel.pid),
+            state: channel.state().unwrap_or(ChannelState::Configured),
+            codec: parameters.codec,
+            profile: parameters.profile,
+            class: parameters.class,
+            width: short(size.width()),
+            height: short(size.height()),
+            fps: parameters.fps,
+            gop_length: parameters.setup.gop_length.get(),
+            rate_control: parameters.rate_control,
+            frames_in: stats.frames_in,
+            packets_out: stats.packets_out,
+            bytes_out: stats.bytes_out,
+            idr_out: stats.idr_out,
+            frames_dropped: stats.frames_dropped,
+            frames_failed: stats.frames_failed,
+            submits_refused: stats.submits_refused,
+            queued: short(count(channel.queue.len())),
+            readers: short(count(channel.readers.len())),
+            packets_missed: stats.packets_missed,
+            bitrate_bps: channel.ring.bitrate_bps(self.now),
+            qp: stats.qp,
+            wait: stats.wait.report(),
+            hardware: stats.hardware.report(),
+            delivery: stats.delivery.report(),
+            sse_luma: stats.sse_luma,
+            macroblock_ns: channel.cost.measured_macroblock_ns(),
+        }
+    }
+
+    fn client_report(&self, key: SessionKey, session: &Session) -> ClientReport {
+        let (leases, lease_bytes) = self.sources.leases_of(key);
+        ClientReport {
+            pid: session.peer.pid,
+            uid: session.peer.uid,
+            gid: session.peer.gid,
+            connected_us: TimeUs::new(session.connected.value()),
+            channels: session.channels,
+            subscriptions: short(count(session.subscriptions.len())),
+            frames_outstanding: session.frames_outstanding,
+            leases,
+            lease_bytes,
+            requests: session.requests,
+            refusals: session.refusals,
+        }
+    }
+}
+
+/// The first entries of a list that is sorted by cursor; the cursor of the next page is that of the first left out.
+fn listing<T, R>(
+    mut entries: impl Iterator<Item = (u32, T)>,
+    report: impl Fn(T) -> R,
+) -> Listing<R> {
+    let page = entries
+        .by_ref()
+        .take(PAGE_ENTRIES_MAX)
+        .map(|(_, entry)| Record(report(entry)))
+        .collect();
+    Listing {
+        entries: page,
+        next: entries.next().map(|(cursor, _)| cursor),
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn short(value: u32) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,405 @@
+//! Where source pictures may come from: leased buffers, registered regions, source windows.
+//!
+//! The encoder has no IOMMU, so this is what stands between a client's number and any byte of the machine. An address is
+//! resolved to a checked range and to the object that holds it; a frame pins that object until it ended, so that
+//! nothing is taken back while it is queued or may be read. Checks run in one order and each has its own refusal:
+//! alignment, end, owner or right, bounds, overlap.
+
+use crate::core::event::{LeaseKey, SessionKey};
+use crate::core::pool::Lease;
+use crate::core::refusal::Refusal;
+use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
+use avpu_proto::types::{ChannelId, LeaseId, RegionId};
+
+/// All source memory that is not the daemon's own affair.
+#[derive(Debug)]
+pub(super) struct Sources {
+    rules: SourceRules,
+    leases: Vec<SourceLease>,
+    regions: Vec<Region>,
+    lease_next: u32,
+    region_next: u32,
+}
+
+/// What never changes while the daemon runs.
+#[derive(Clone, Debug)]
+pub(super) struct SourceRules {
+    pub(super) arena: PhysRange,
+    pub(super) windows: Vec<PhysRange>,
+    pub(super) system_memory: Vec<PhysRange>,
+    pub(super) alignment: Alignment,
+}
+
+/// Buffers leased to a client.
+#[derive(Debug)]
+pub(super) struct SourceLease {
+    pub(super) key: LeaseKey,
+    /// `None` once the owner is gone while the encoder may still read a buffer.
+    pub(super) owner: Option<SessionKey>,
+    pub(super) memory: Lease,
+    /// The channel whose layout the buffers have.
+    pub(super) channel: ChannelId,
+    /// Bytes of a picture.
+    pub(super) buffer_len: ByteLen,
+    /// Bytes from one buffer to the next.
+    pub(super) buffer_step: ByteLen,
+    pub(super) count: u8,
+    /// The shell was asked to export it and has not answered.
+    pub(super) granting: Option<Grant>,
+    /// Frames under way in it.
+    pins: u32,
+}
+
+/// The request that is answered when the shell has exported the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) request: u16,
+}
+
+/// Memory of another allocator that a client registered.
+#[derive(Debug)]
+struct Region {
+    id: RegionId,
+    /// `None` once the owner is gone while the encoder may still read it.
+    owner: Option<SessionKey>,
+    range: PhysRange,
+    pins: u32,
+}
+
+/// The object that a frame's source lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// A lease.
+    Lease(LeaseKey),
+    /// A registered region.
+    Region(RegionId),
+    /// A source window: nothing to pin.
+    Window,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) session: SessionKey,
+    pub(super) raw_addresses: bool,
+}
+
+impl Sources {
+    pub(super) const fn new(rules: SourceRules) -> Self {
+        Self {
+            rules,
+            leases: Vec::new(),
+            regions: Vec::new(),
+            lease_next: 1,
+            region_next: 1,
+        }
+    }
+
+    /// The range of a picture of `len` bytes at `address`, and what holds it.
+    pub(super) fn resolve(
+        &self,
+        asker: Asker,
+        address: PhysAddr,
+        len: ByteLen,
+    ) -> Result<(PhysRange, Holder), Refusal> {
+        let range = self.aligned_range(address, len)?;
+        for lease in &self.leases {
+            if !lease.memory.range().contains(address) {
+                continue;
+            }
+            if lease.owner != Some(asker.session) {
+                return Err(Refusal::Foreign { address });
+            }
+            let holds = lease.buffers().any(|buffer| buffer.contains_range(range));
+            return if holds {
+                Ok((range, Holder::Lease(lease.key)))
+            } else {
+                Err(Refusal::OutOfBounds { address, len })
+            };
+        }
+        let own_region = self
+            .regions
+            .iter()
+            .find(|region| region.owner == Some(asker.session) && region.range.contains(address));
+        if let Some(region) = own_region {
+            return if region.range.contains_range(range) {
+                Ok((range, Holder::Region(region.id)))
+            } else {
+                Err(Refusal::OutOfBounds { address, len })
+            };
+        }
+        self.check_raw(asker, range)?;
+        Ok((range, Holder::Window))
+    }
+
+    /// Registers memory of another allocator.
+    pub(super) fn register(
+        &mut self,
+        asker: Asker,
+        address: PhysAddr,
+        len: ByteLen,
+    ) -> Result<RegionId, Refusal> {
+        if !asker.raw_addresses {
+            return Err(Refusal::NoRawRight);
+        }
+        let range = self.aligned_range(address, len)?;
+        self.check_raw(asker, range)?;
+        let id = RegionId::new(self.region_next);
+        self.region_next = self.region_next.wrapping_add(1);
+        self.regions.push(Region {
+            id,
+            owner: Some(asker.session),
+            range,
+            pins: 0,
+        });
+        Ok(id)
+    }
+
+    /// Forgets a region of `session`.
+    pub(super) fn unregister(&mut self, session: SessionKey, id: RegionId) -> Result<(), Refusal> {
+        let what = "region";
+        let region = self.regions.iter().find(|region| region.id == id);
+        match region {
+            None => Err(Refusal::NoSuchObject {
+                what,
+                id: id.value(),
+            }),
+            Some(region) if region.owner != Some(session) => Err(Refusal::ForeignObject {
+                what,
+                id: id.value(),
+            }),
+            Some(region) if region.pins > 0 => Err(Refusal::InUse {
+                what,
+                frames: region.pins,
+            }),
+            Some(_) => {
+                self.regions.retain(|region| region.id != id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Records a lease that the shell is about to export.
+    pub(super) fn add_lease(&mut self, make: impl FnOnce(LeaseKey) -> SourceLease) -> LeaseKey {
+        let key = LeaseKey::new(self.lease_next);
+        self.lease_next = self.lease_next.wrapping_add(1);
+        self.leases.push(make(key));
+        key
+    }
+
+    /// A lease by its key.
+    pub(super) fn lease_mut(&mut self, key: LeaseKey) -> Option<&mut SourceLease> {
+        self.leases.iter_mut().find(|lease| lease.key == key)
+    }
+
+    /// Takes a lease out of the books.
+    pub(super) fn remove_lease(&mut self, key: LeaseKey) -> Option<SourceLease> {
+        let index = self.leases.iter().position(|lease| lease.key == key)?;
+        Some(self.leases.remove(index))
+    }
+
+    /// Takes a lease of `session` out of the books, unless a frame in it is under way.
+    pub(super) fn return_lease(
+        &mut self,
+        session: SessionKey,
+        id: LeaseId,
+    ) -> Result<SourceLease, Refusal> {
+        let what = "lease";
+        let key = LeaseKey::new(id.value());
+        let index = self.leases.iter().position(|lease| lease.key == key);
+        let index = index.filter(|index| {
+            let lease = self.leases.get(*index);
+            lease.is_some_and(|lease| lease.granting.is_none())
+        });
+        let Some((index, lease)) = index.and_then(|i| Some((i, self.leases.get(i)?))) else {
+            return Err(Refusal::NoSuchObject {
+                what,
+                id: id.value(),
+            });
+        };
+        if lease.owner != Some(session) {
+            return Err(Refusal::ForeignObject {
+                what,
+                id: id.value(),
+            });
+        }
+        if lease.pins > 0 {
+            return Err(Refusal::InUse {
+                what,
+                frames: lease.pins,
+            });
+        }
+        Ok(self.leases.remove(index))
+    }
+
+    /// A frame in `holder` was accepted.
+    pub(super) fn pin(&mut self, holder: Holder) {
+        if let Some(pins) = self.pins_mut(holder) {
+            *pins += 1;
+        }
+    }
+
+    /// A frame in `holder` ended. Answers a lease that nobody owns or reads any more.
+    pub(super) fn unpin(&mut self, holder: Holder) -> Option<SourceLease> {
+        let pins = self.pins_mut(holder)?;
+        *pins = pins.checked_sub(1).expect("a frame ends once");
+        if *pins > 0 {
+            return None;
+        }
+        match holder {
+            Holder::Lease(key) => {
+                let lease = self.leases.iter().find(|lease| lease.key == key)?;
+                if lease.owner.is_some() || lease.granting.is_some() {
+                    return None;
+                }
+                self.remove_lease(key)
+            }
+            Holder::Region(id) => {
+                self.regions
+                    .retain(|region| region.id != id || region.owner.is_some());
+                None
+            }
+            Holder::Window => None,
+        }
+    }
+
+    /// `session` is gone: its regions are forgotten, its leases disowned. Those that nothing reads are answered one by
+    /// one, until `None`.
+    pub(super) fn disown(&mut self, session: SessionKey) -> Option<SourceLease> {
+        for region in &mut self.regions {
+            if region.owner == Some(session) {
+                region.owner = None;
+            }
+        }
+        self.regions
+            .retain(|region| region.owner.is_some() || region.pins > 0);
+        for lease in &mut self.leases {
+            if lease.owner == Some(session) {
+                lease.owner = None;
+            }
+        }
+        let index = self.leases.iter().position(|lease| {
+            lease.owner.is_none() && lease.pins == 0 && lease.granting.is_none()
+        })?;
+        Some(self.leases.remove(index))
+    }
+
+    /// Leases whose owner is gone and that cannot be taken back yet.
+    pub(super) fn orphans(&self) -> impl Iterator<Item = &SourceLease> {
+        self.leases.iter().filter(|lease| lease.owner.is_none())
+    }
+
+    /// Leases of a session and the bytes in them.
+    pub(super) fn leases_of(&self, session: SessionKey) -> (u16, u64) {
+        let own = self
+            .leases
+            .iter()
+            .filter(|lease| lease.owner == Some(session));
+        own.fold((0, 0), |(count, bytes), lease| {
+            let len = lease.memory.range().len().get();
+            (count + 1, bytes + u64::from(len))
+        })
+    }
+
+    /// Regions of a session.
+    pub(super) fn regions_of(&self, session: SessionKey) -> usize {
+        let own = |region: &&Region| region.owner == Some(session);
+        self.regions.iter().filter(own).count()
+    }
+
+    /// Whether nothing is leased and nothing registered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.leases.is_empty() && self.regions.is_empty()
+    }
+
+    fn aligned_range(&self, address: PhysAddr, len: ByteLen) -> Result<PhysRange, Refusal> {
+        let alignment = self.rules.alignment;
+        if address.value() == 0 || !address.is_aligned(alignment) {
+            return Err(Refusal::Unaligned { address, alignment });
+        }
+        PhysRange::new(address, len).map_err(|_| Refusal::OutOfBounds { address, len })
+    }
+
+    /// Checks a range that the daemon does not own: window, right, and overlap with what is somebody's.
+    fn check_raw(&self, asker: Asker, range: PhysRange) -> Result<(), Refusal> {
+        let (address, len) = (range.start(), range.len_bytes());
+        let window = self.rules.windows.iter().find(|w| w.contains(address));
+        let Some(window) = window else {
+            return Err(Refusal::Foreign { address });
+        };
+        if !asker.raw_addresses {
+            return Err(Refusal::NoRawRight);
+        }
+        if !window.contains_range(range) {
+            return Err(Refusal::OutOfBounds { address, len });
+        }
+        let overlap = |with| Err(Refusal::Overlap { address, len, with });
+        if self.rules.arena.overlaps(range) {
+            return overlap("the daemon's memory");
+        }
+        if self.rules.system_memory.iter().any(|m| m.overlaps(range)) {
+            return overlap("the system's memory");
+        }
+        let foreign = |region: &Region| region.owner != Some(asker.session);
+        let mut regions = self.regions.iter();
+        if regions.any(|region| foreign(region) && region.range.overlaps(range)) {
+            return overlap("another client's region");
+        }
+        Ok(())
+    }
+
+    fn pins_mut(&mut self, holder: Holder) -> Option<&mut u32> {
+        match holder {
+            Holder::Lease(key) => self.lease_mut(key).map(|lease| &mut lease.pins),
+            Holder::Region(id) => {
+                let mut regions = self.regions.iter_mut();
+                regions.find(|r| r.id == id).map(|region| &mut region.pins)
+            }
+            Holder::Window => None,
+        }
+    }
+}
+
+impl SourceLease {
+    /// A lease that waits for the shell's answer.
+    pub(super) const fn granting(
+        key: LeaseKey,
+        owner: SessionKey,
+        memory: Lease,
+        buffers: Buffers,
+        request: u16,
+    ) -> Self {
+        Self {
+            key,
+            owner: Some(owner),
+            memory,
+            channel: buffers.channel,
+            buffer_len: buffers.len,
+            buffer_step: buffers.step,
+            count: buffers.count,
+            granting: Some(Grant { request }),
+            pins: 0,
+        }
+    }
+
+    /// Its buffers.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = PhysRange> + '_ {
+        let range = self.memory.range();
+        (0..self.count).filter_map(move |index| {
+            let offset = u32::from(index).checked_mul(self.buffer_step.value())?;
+            range
+                .sub(crate::mem::addr::RegionOffset::new(offset), self.buffer_len)
+                .ok()
+        })
+    }
+}
+
+/// The buffers of a lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buffers {
+    pub(super) channel: ChannelId,
+    pub(super) len: ByteLen,
+    pub(super) step: ByteLen,
+    pub(super) count: u8,
+}

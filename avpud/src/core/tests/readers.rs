@@ -1,0 +1,281 @@
+//! Readers: where they join, how they are bounded, what they miss.
+
+use super::world::{World, small};
+use crate::core::event::SessionKey;
+use avpu_proto::error::ErrorCode;
+use avpu_proto::event::{Event, Gap, GapReason, Packet};
+use avpu_proto::reply::Reply;
+use avpu_proto::request::{
+    OpenChannel, ReleasePackets, Request, RequestIdr, Subscribe, Unsubscribe,
+};
+use avpu_proto::types::{Address, ChannelId, Join, PictureKind, Sequence, SubscriptionId};
+
+/// A channel with a ring of 4096 bytes and an IDR every ten pictures.
+fn small_ring(world: &mut World) -> (SessionKey, ChannelId, Address) {
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        ring_bytes: 4096,
+        gop_length: 10,
+        ..small()
+    };
+    let channel = world.open(app, wish).channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    (app, channel, address)
+}
+
+/// Encodes pictures that take about 200 bytes of the ring each, an IDR some more.
+fn encode(
+    world: &mut World,
+    (app, channel, address): (SessionKey, ChannelId, Address),
+    count: u32,
+) {
+    for _ in 0..count {
+        assert!(matches!(
+            world.submit(app, channel, address),
+            Reply::Submitted(_)
+        ));
+        world.finish(1000, 100);
+    }
+}
+
+fn release(world: &mut World, session: SessionKey, subscription: SubscriptionId, sequence: u32) {
+    let sequence = Sequence::new(sequence);
+    let which = ReleasePackets {
+        subscription,
+        sequence,
+    };
+    assert_eq!(
+        world.ask(session, Request::ReleasePackets(which)),
+        Reply::Done
+    );
+}
+
+fn numbers(packets: &[Packet]) -> Vec<u32> {
+    packets.iter().map(|p| p.sequence.value()).collect()
+}
+
+fn gaps(events: &[Event]) -> Vec<(u32, u32, GapReason)> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Gap(Gap {
+                first,
+                count,
+                reason,
+                ..
+            }) => Some((first.value(), *count, *reason)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_late_reader_starts_at_the_last_idr_in_the_ring() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    encode(&mut world, source, 53);
+    let late = world.connect(2);
+    let reader = world.subscribe(late, source.1, Join::LastIdr, 0);
+    assert_eq!(reader.first, Sequence::new(50));
+    assert_eq!(reader.credits, 64);
+    let packets = world.packets(late);
+    assert_eq!(numbers(&packets), [50, 51, 52]);
+    assert_eq!(packets[0].kind, PictureKind::Idr);
+}
+
+#[test]
+fn a_reader_may_wait_for_the_next_idr_or_demand_one() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    encode(&mut world, source, 5);
+    let (patient, eager) = (world.connect(2), world.connect(3));
+    world.subscribe(patient, source.1, Join::NextIdr, 0);
+    encode(&mut world, source, 2);
+    assert!(world.packets(patient).is_empty());
+    world.subscribe(eager, source.1, Join::DemandIdr, 0);
+    encode(&mut world, source, 2);
+    for session in [patient, eager] {
+        let packets = world.packets(session);
+        assert_eq!(numbers(&packets), [7, 8]);
+        assert_eq!(packets[0].kind, PictureKind::Idr);
+    }
+}
+
+#[test]
+fn a_reader_without_credits_catches_up_while_the_ring_still_holds_what_it_needs() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let slow = world.connect(2);
+    let reader = world
+        .subscribe(slow, source.1, Join::LastIdr, 2)
+        .subscription;
+    encode(&mut world, source, 6);
+    assert_eq!(numbers(&world.packets(slow)), [0, 1]);
+    release(&mut world, slow, reader, 0);
+    assert_eq!(numbers(&world.packets(slow)), [2]);
+    release(&mut world, slow, reader, 2);
+    assert_eq!(numbers(&world.packets(slow)), [3, 4]);
+    assert!(gaps(&world.other_events(slow)).is_empty());
+}
+
+#[test]
+fn a_reader_that_does_not_read_gets_no_more_than_its_credits_and_then_one_gap_and_an_idr() {
+    let mut world = World::new();
+    let source = small_ring(&mut world);
+    let slow = world.connect(2);
+    let reader = world
+        .subscribe(slow, source.1, Join::LastIdr, 3)
+        .subscription;
+    encode(&mut world, source, 1);
+    world.other_events(slow);
+    encode(&mut world, source, 204);
+    let sent = world.events.iter().filter(|(to, _)| *to == slow).count();
+    assert_eq!(sent, 3);
+    assert_eq!(numbers(&world.packets(slow)), [0, 1, 2]);
+    release(&mut world, slow, reader, 2);
+    let gap = gaps(&world.other_events(slow));
+    let packets = world.packets(slow);
+    assert_eq!(packets[0].kind, PictureKind::Idr);
+    let rejoined = packets[0].sequence.value();
+    assert_eq!(gap, [(0, rejoined, GapReason::Overrun)]);
+    assert_eq!(numbers(&packets), [rejoined, rejoined + 1, rejoined + 2]);
+}
+
+#[test]
+fn a_claim_is_bounded_to_half_the_ring() {
+    let mut world = World::new();
+    let source = small_ring(&mut world);
+    let hoarder = world.connect(2);
+    world.subscribe(hoarder, source.1, Join::LastIdr, 64);
+    encode(&mut world, source, 20);
+    let packets = world.packets(hoarder);
+    let claimed: u32 = packets.iter().map(|p| p.len_bytes).sum();
+    assert!(claimed <= 2048, "{claimed}");
+    assert!(claimed > 1500, "{claimed}");
+}
+
+#[test]
+fn a_slow_reader_costs_others_nothing() {
+    let mut world = World::new();
+    let source = small_ring(&mut world);
+    let (slow, quick) = (world.connect(2), world.connect(3));
+    world.subscribe(slow, source.1, Join::LastIdr, 64);
+    let reader = world
+        .subscribe(quick, source.1, Join::LastIdr, 64)
+        .subscription;
+    let mut seen = Vec::new();
+    for _ in 0..100 {
+        encode(&mut world, source, 1);
+        let packets = world.packets(quick);
+        seen.extend(numbers(&packets));
+        let last = packets.last().expect("one each").sequence.value();
+        release(&mut world, quick, reader, last);
+    }
+    assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    assert!(gaps(&world.other_events(quick)).is_empty());
+}
+
+#[test]
+fn packets_lie_inside_the_ring_and_never_wrap() {
+    let mut world = World::new();
+    let source = small_ring(&mut world);
+    let reader = world
+        .subscribe(source.0, source.1, Join::LastIdr, 64)
+        .subscription;
+    for _ in 0..200 {
+        encode(&mut world, source, 1);
+        for packet in world.packets(source.0) {
+            assert_eq!(packet.offset_bytes, packet.position % 4096);
+            assert!(packet.offset_bytes + packet.len_bytes <= 4096);
+            release(&mut world, source.0, reader, packet.sequence.value());
+        }
+    }
+}
+
+#[test]
+fn absurd_releases_are_harmless() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let app = source.0;
+    let reader = world
+        .subscribe(app, source.1, Join::LastIdr, 4)
+        .subscription;
+    release(&mut world, app, reader, u32::MAX);
+    encode(&mut world, source, 6);
+    assert_eq!(world.packets(app).len(), 4);
+    release(&mut world, app, reader, u32::MAX);
+    assert!(world.packets(app).is_empty(), "u32::MAX comes before 0");
+    release(&mut world, app, reader, 1_000_000);
+    assert_eq!(numbers(&world.packets(app)), [4, 5]);
+}
+
+#[test]
+fn subscriptions_are_their_sessions_own() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let stranger = world.connect(2);
+    let subscription = world
+        .subscribe(source.0, source.1, Join::LastIdr, 4)
+        .subscription;
+    let theirs = Request::Unsubscribe(Unsubscribe { subscription });
+    assert_eq!(
+        world.refused(stranger, theirs.clone()),
+        ErrorCode::NOT_OWNER
+    );
+    assert_eq!(world.ask(source.0, theirs.clone()), Reply::Done);
+    assert_eq!(world.refused(source.0, theirs), ErrorCode::NO_SUCH_OBJECT);
+    encode(&mut world, source, 1);
+    assert!(world.packets(source.0).is_empty());
+}
+
+#[test]
+fn channels_are_found_by_name_and_unknown_ones_refused() {
+    let mut world = World::new();
+    world.ready_channel(1);
+    let reader = world.connect(2);
+    let named = |name: &str| {
+        Request::Subscribe(Subscribe {
+            name: name.into(),
+            ..Subscribe::default()
+        })
+    };
+    assert!(matches!(
+        world.ask(reader, named("ch0")),
+        Reply::Subscribed(_)
+    ));
+    assert_eq!(
+        world.refused(reader, named("ch1")),
+        ErrorCode::NO_SUCH_CHANNEL
+    );
+}
+
+#[test]
+fn an_idr_is_requested_by_owners_and_readers_only() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let reader = world.connect(2);
+    let idr = Request::RequestIdr(RequestIdr {
+        channel: source.1,
+        name: String::new(),
+    });
+    assert_eq!(world.refused(reader, idr.clone()), ErrorCode::NOT_OWNER);
+    world.subscribe(reader, source.1, Join::NextIdr, 1);
+    assert_eq!(world.ask(reader, idr), Reply::Done);
+}
+
+#[test]
+fn subscriptions_of_one_connection_are_limited() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    for _ in 0..16 {
+        world.subscribe(source.0, source.1, Join::LastIdr, 1);
+    }
+    let wish = Subscribe {
+        channel: source.1,
+        ..Subscribe::default()
+    };
+    assert_eq!(
+        world.refused(source.0, Request::Subscribe(wish)),
+        ErrorCode::LIMIT_REACHED
+    );
+}

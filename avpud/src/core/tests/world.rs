@@ -1,0 +1,423 @@
+//! A broker with a scripted shell around it: set-up is granted at once, the engine does what the script says.
+
+use crate::core::Broker;
+use crate::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
+use crate::core::event::{Attach, Input, Note, Output, Peer, SessionKey};
+use crate::core::time::Micros;
+use crate::job::{
+    ChannelKey, EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId, JobOutcome,
+    PictureStats,
+};
+use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
+use crate::picture::ChannelSetup;
+use avpu_proto::error::ErrorCode;
+use avpu_proto::event::{Event, Packet, SourceReleased};
+use avpu_proto::reply::{BuffersLeased, ChannelOpened, Reply, Subscribed};
+use avpu_proto::request::{LeaseBuffers, OpenChannel, Request, Submit, Subscribe};
+use avpu_proto::types::{
+    Address, BufferAccess, ChannelId, Epoch, FrameEnd, Join, Profile, RateControl,
+};
+use std::collections::VecDeque;
+
+pub(super) const ARENA: u32 = 0x0600_0000;
+pub(super) const ARENA_LEN: u32 = 0x0100_0000;
+pub(super) const WINDOW: u32 = 0x0500_0000;
+pub(super) const WINDOW_LEN: u32 = 0x0080_0000;
+
+/// Linear in the macroblocks; the figures mean nothing.
+struct Planner;
+
+impl ChannelPlanner for Planner {
+    fn plan(&self, setup: &ChannelSetup) -> Result<ChannelPlan, String> {
+        let macroblocks = setup.geometry.coded().macroblocks();
+        Ok(ChannelPlan {
+            memory: ByteLen::new(macroblocks * 1000 + 0x1_0000),
+            picture_max: ByteLen::new(macroblocks * 416),
+        })
+    }
+}
+
+pub(super) fn range(start: u32, len: u32) -> PhysRange {
+    PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).expect("a range")
+}
+
+pub(super) fn config() -> BrokerConfig {
+    BrokerConfig {
+        daemon_version: "0.0.0".into(),
+        device: "scripted".into(),
+        synthetic: true,
+        epoch: Epoch::new(9),
+        pid: 1,
+        cost: JobCost {
+            base_ns: 100_000,
+            macroblock_ns: 4_000,
+        },
+        load_max_permille: 1000,
+        arena: range(ARENA, ARENA_LEN),
+        source_windows: vec![range(WINDOW, WINDOW_LEN)],
+        system_memory: vec![range(WINDOW, 0x1000)],
+        raw_gids: vec![44],
+        source_alignment: Alignment::constant(256),
+        channels_max: 8,
+        picture_min: (16, 16),
+        picture_max: (1920, 1088),
+        profiles: vec![Profile::High],
+        ring_bytes: None,
+        ring_bytes_max: ByteLen::new(1 << 22),
+        planner: &Planner,
+    }
+}
+
+pub(super) struct World {
+    pub(super) broker: Broker,
+    pub(super) now: Micros,
+    /// What came out and was not asked for by the script yet.
+    pub(super) replies: Vec<(SessionKey, u16, Reply, Attach)>,
+    pub(super) events: Vec<(SessionKey, Event)>,
+    pub(super) jobs: VecDeque<EncodeJob>,
+    pub(super) notes: Vec<Note>,
+    /// Everything, in order, as its name and number.
+    pub(super) trace: Vec<String>,
+    /// The next delivery does not fit.
+    pub(super) delivery_fails: bool,
+    /// The next set-up is refused by the shell.
+    pub(super) setup_fails: bool,
+    /// Resets are answered by the script.
+    pub(super) resets_asked: u32,
+    pub(super) destroyed: Vec<ChannelKey>,
+    pub(super) finished: Option<bool>,
+    request_next: u16,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub(super) fn with(config: BrokerConfig) -> Self {
+        let now = Micros::new(1_000_000);
+        Self {
+            broker: Broker::new(config, now),
+            now,
+            replies: Vec::new(),
+            events: Vec::new(),
+            jobs: VecDeque::new(),
+            notes: Vec::new(),
+            trace: Vec::new(),
+            delivery_fails: false,
+            setup_fails: false,
+            resets_asked: 0,
+            destroyed: Vec::new(),
+            finished: None,
+            request_next: 0,
+        }
+    }
+
+    /// A connection with its number as process; user 0 and so with the raw right only for number 0.
+    pub(super) fn connect(&mut self, number: u32) -> SessionKey {
+        let session = SessionKey::new(number);
+        let peer = Peer {
+            pid: 100 + number,
+            uid: number,
+            gid: 1000,
+        };
+        self.feed(Input::Opened { session, peer });
+        session
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        self.broker.handle(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn pass(&mut self, us: u64) {
+        self.now = self.now.plus_us(us);
+        if self.broker.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.broker.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.broker.poll_output() {
+            self.trace.push(name_of(&output));
+            match output {
+                Output::Reply {
+                    session,
+                    id,
+                    body,
+                    attach,
+                } => self.replies.push((session, id, body, attach)),
+                Output::Event { session, body } => self.events.push((session, body)),
+                Output::CreateChannel { channel, .. } => {
+                    let result = self.setup_result(());
+                    self.broker
+                        .handle(self.now, Input::ChannelCreated { channel, result });
+                }
+                Output::GrantLease { lease, .. } => {
+                    let access = BufferAccess::Descriptor {
+                        offset_bytes: 0,
+                        cached: true,
+                    };
+                    let result = self.setup_result(access);
+                    self.broker
+                        .handle(self.now, Input::LeaseGranted { lease, result });
+                }
+                Output::Deliver { job, capacity, .. } => {
+                    let fails = core::mem::take(&mut self.delivery_fails);
+                    // The header is left out: what matters is that it is not more than there is room for.
+                    let len = ByteLen::new(capacity.value() / 3 * 2);
+                    let len = (!fails).then_some(len);
+                    self.broker.handle(self.now, Input::Delivered { job, len });
+                }
+                Output::Submit(job) => self.jobs.push_back(job),
+                Output::Note(note) => self.notes.push(note),
+                Output::Reset { .. } => self.resets_asked += 1,
+                Output::DestroyChannel { channel } => self.destroyed.push(channel),
+                Output::Finished { restart } => self.finished = Some(restart),
+                Output::Close { session, .. } => {
+                    self.broker.handle(self.now, Input::Closed { session });
+                }
+                Output::RevokeLease { .. } | Output::Discard { .. } => {}
+            }
+        }
+    }
+
+    fn setup_result<T>(&mut self, value: T) -> Result<T, String> {
+        if core::mem::take(&mut self.setup_fails) {
+            Err("no descriptor left".into())
+        } else {
+            Ok(value)
+        }
+    }
+
+    /// Asks and takes the reply; there is exactly one.
+    pub(super) fn ask(&mut self, session: SessionKey, body: Request) -> Reply {
+        let id = self.ask_later(session, body);
+        self.answer_to(session, id).expect("a reply at once")
+    }
+
+    /// Asks without expecting the reply yet.
+    pub(super) fn ask_later(&mut self, session: SessionKey, body: Request) -> u16 {
+        let id = self.request_next;
+        self.request_next += 1;
+        let body = Some(body);
+        self.feed(Input::Request { session, id, body });
+        id
+    }
+
+    pub(super) fn answer_to(&mut self, session: SessionKey, id: u16) -> Option<Reply> {
+        let answers = |r: &(SessionKey, u16, Reply, Attach)| r.0 == session && r.1 == id;
+        let index = self.replies.iter().position(answers)?;
+        let (_, _, reply, _) = self.replies.remove(index);
+        assert!(!self.replies.iter().any(answers), "one reply for a request");
+        Some(reply)
+    }
+
+    pub(super) fn refused(&mut self, session: SessionKey, body: Request) -> ErrorCode {
+        match self.ask(session, body) {
+            Reply::Refused(refusal) => refusal.code,
+            other => panic!("expected a refusal, found {other:?}"),
+        }
+    }
+
+    pub(super) fn open(&mut self, session: SessionKey, wish: OpenChannel) -> ChannelOpened {
+        match self.ask(session, Request::OpenChannel(wish)) {
+            Reply::ChannelOpened(opened) => opened,
+            other => panic!("expected an open channel, found {other:?}"),
+        }
+    }
+
+    pub(super) fn lease(
+        &mut self,
+        session: SessionKey,
+        channel: ChannelId,
+        count: u8,
+    ) -> BuffersLeased {
+        match self.ask(
+            session,
+            Request::LeaseBuffers(LeaseBuffers { channel, count }),
+        ) {
+            Reply::BuffersLeased(leased) => leased,
+            other => panic!("expected leased buffers, found {other:?}"),
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        session: SessionKey,
+        channel: ChannelId,
+        join: Join,
+        credits: u16,
+    ) -> Subscribed {
+        let wish = Subscribe {
+            channel,
+            join,
+            credits,
+            name: String::new(),
+        };
+        match self.ask(session, Request::Subscribe(wish)) {
+            Reply::Subscribed(subscribed) => subscribed,
+            other => panic!("expected a subscription, found {other:?}"),
+        }
+    }
+
+    /// A connection with a small channel and one leased buffer.
+    pub(super) fn ready_channel(&mut self, number: u32) -> (SessionKey, ChannelId, Address) {
+        let session = self.connect(number);
+        let channel = self.open(session, small()).channel;
+        let leased = self.lease(session, channel, 1);
+        let address = leased.buffers.first().expect("one").address;
+        (session, channel, address)
+    }
+
+    pub(super) fn submit(
+        &mut self,
+        session: SessionKey,
+        channel: ChannelId,
+        address: Address,
+    ) -> Reply {
+        self.ask(session, Request::Submit(frame(channel, address)))
+    }
+
+    /// The engine finishes its job after `us` with `len` bytes.
+    pub(super) fn finish(&mut self, us: u64, len: u32) -> EncodeJob {
+        self.pass(us);
+        let job = self.jobs.pop_front().expect("a job in flight");
+        assert!(self.jobs.is_empty(), "one job in flight");
+        self.done(job.id, encoded(len));
+        job
+    }
+
+    pub(super) fn fail(&mut self, failure: JobFailure) -> EncodeJob {
+        let job = self.jobs.pop_front().expect("a job in flight");
+        self.done(job.id, JobOutcome::Failed(failure));
+        job
+    }
+
+    pub(super) fn done(&mut self, job: JobId, outcome: JobOutcome) {
+        self.feed(Input::JobDone { job, outcome });
+    }
+
+    /// Lets the job in flight miss its deadline and answers the reset.
+    pub(super) fn hang_and_reset(&mut self, ok: bool) {
+        let at = self.broker.poll_timeout().expect("a watchdog");
+        self.pass(at.since_us(self.now));
+        assert!(self.resets_asked > 0, "the watchdog asked for a reset");
+        self.resets_asked -= 1;
+        if let (true, Some(job)) = (ok, self.jobs.pop_front()) {
+            self.done(job.id, JobOutcome::Failed(JobFailure::Reset));
+        }
+        self.feed(Input::EngineReset {
+            engine: EngineId::VIDEO,
+            ok,
+        });
+    }
+
+    /// Takes the packets that a session was sent.
+    pub(super) fn packets(&mut self, session: SessionKey) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        self.events.retain(|(to, event)| match event {
+            Event::Packet(packet) if *to == session => {
+                packets.push(*packet);
+                false
+            }
+            _ => true,
+        });
+        packets
+    }
+
+    /// Takes the ends of frames that a session was told.
+    pub(super) fn ends(&mut self, session: SessionKey) -> Vec<FrameEnd> {
+        self.releases(session).iter().map(|r| r.end).collect()
+    }
+
+    pub(super) fn releases(&mut self, session: SessionKey) -> Vec<SourceReleased> {
+        let mut ends = Vec::new();
+        self.events.retain(|(to, event)| match event {
+            Event::SourceReleased(released) if *to == session => {
+                ends.push(*released);
+                false
+            }
+            _ => true,
+        });
+        ends
+    }
+
+    /// Takes the events of a session that are neither packets nor ends of frames.
+    pub(super) fn other_events(&mut self, session: SessionKey) -> Vec<Event> {
+        let mut taken = Vec::new();
+        self.events.retain(|(to, event)| {
+            let other = !matches!(event, Event::Packet(_) | Event::SourceReleased(_));
+            if *to == session && other {
+                taken.push(event.clone());
+            }
+            *to != session || !other
+        });
+        taken
+    }
+
+    /// Nothing is left of anybody.
+    pub(super) fn assert_quiet(&self) {
+        assert_eq!(self.broker.pool.used_bytes(), 0, "all memory is back");
+        assert!(self.broker.sources.is_empty(), "no lease or region is left");
+        assert!(self.broker.sessions.is_empty(), "no session is left");
+        assert_eq!(self.broker.all_channels().count(), 0, "no channel is left");
+        assert_eq!(self.broker.poll_timeout(), None, "no timer is left");
+    }
+}
+
+pub(super) fn small() -> OpenChannel {
+    OpenChannel {
+        width: 320,
+        height: 192,
+        ..OpenChannel::default()
+    }
+}
+
+pub(super) fn fixqp(qp: u8) -> RateControl {
+    RateControl::FixQp { qp }
+}
+
+pub(super) fn frame(channel: ChannelId, address: Address) -> Submit {
+    Submit {
+        channel,
+        address,
+        timestamp: 0x1122_3344_5566_7788,
+        cookie: 5,
+        force_idr: false,
+    }
+}
+
+pub(super) fn encoded(len: u32) -> JobOutcome {
+    JobOutcome::Encoded(EncodedPicture {
+        payload_len: ByteLen::new(len),
+        stats: PictureStats::default(),
+    })
+}
+
+fn name_of(output: &Output) -> String {
+    match output {
+        Output::Reply { body, .. } => {
+            let text = format!("{body:?}");
+            let end = text.find(['(', '{']).unwrap_or(text.len());
+            format!("reply {}", text.get(..end).unwrap_or_default())
+        }
+        Output::Event { body, .. } => {
+            let text = format!("{body:?}");
+            let end = text.find(['(', '{']).unwrap_or(text.len());
+            format!("event {}", text.get(..end).unwrap_or_default())
+        }
+        Output::CreateChannel { .. } => "create".into(),
+        Output::DestroyChannel { .. } => "destroy".into(),
+        Output::GrantLease { .. } => "grant".into(),
+        Output::RevokeLease { .. } => "revoke".into(),
+        Output::Submit(_) => "submit".into(),
+        Output::Deliver { .. } => "deliver".into(),
+        Output::Discard { .. } => "discard".into(),
+        Output::Reset { .. } => "reset".into(),
+        Output::Close { .. } => "close".into(),
+        Output::Finished { .. } => "finished".into(),
+        Output::Note(_) => "note".into(),
+    }
+}
