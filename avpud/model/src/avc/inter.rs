@@ -4,6 +4,7 @@ use super::coder::{Coder, Samples, store};
 use super::mb::{MbInfo, MbKind};
 use super::metric::{quarter, satd, tile};
 use super::motion::Search;
+use super::partition::Choice;
 use super::quant::{quantise_4x4, quantise_chroma_dc, worth};
 use super::reference::Reference;
 use super::scaling::ListKind;
@@ -22,7 +23,7 @@ impl Coder<'_> {
         let may_skip = limits.hold(skip);
         if may_skip {
             reference.predict_luma(x, y, skip, &mut prediction.luma);
-            reference.predict_chroma((x, y), skip, 8, (0, 0), &mut prediction.chroma);
+            reference.predict_chroma::<16>((x, y), skip, (0, 0), &mut prediction.chroma);
             if self.leaves_nothing(&prediction) {
                 self.mb = MbInfo::new(MbKind::Skip, self.qp);
                 self.mb.mv = [skip; 4];
@@ -40,22 +41,31 @@ impl Coder<'_> {
             prediction: field.median(0, 2),
             lambda: self.lambda,
         };
-        let found = search.run(&field.candidates());
-        reference.predict_luma(x, y, found.mv, &mut prediction.luma);
-        let cost = satd(&self.source.luma, &prediction.luma);
+        let whole = search.run(&field.candidates());
+        let mut choice = Choice {
+            kind: MbKind::Inter16x16,
+            cost: whole.cost,
+            mv: [whole.mv; 4],
+            predictions: [search.prediction; 4],
+        };
+        self.try_split(reference, limits, &mut choice);
+        choice.predict_luma(reference, (x, y), &mut prediction.luma);
+        let bits = self.lambda * choice.vector_bits();
+        let cost = satd(&self.source.luma, &prediction.luma) + bits;
 
         let large = self.best_large();
-        if large.cost < cost + cost / 8 && self.code_intra_below(&large, cost) {
+        if large.cost < cost && self.code_intra_below(&large, cost / 2) {
             return;
         }
 
-        reference.predict_chroma((x, y), found.mv, 8, (0, 0), &mut prediction.chroma);
-        self.mb = MbInfo::new(MbKind::Inter16x16, self.qp);
-        self.mb.mv = [found.mv; 4];
-        self.predictions[0] = search.prediction;
+        choice.predict_chroma(reference, (x, y), &mut prediction.chroma);
+        self.mb = MbInfo::new(choice.kind, self.qp);
+        self.mb.mv = choice.mv;
+        self.predictions = choice.predictions;
         self.code_inter_luma(&prediction.luma);
         self.code_chroma(&prediction.chroma, ListKind::Inter);
-        if self.mb.cbp == 0 && may_skip && found.mv == skip {
+        if self.mb.cbp == 0 && may_skip && choice.kind == MbKind::Inter16x16 && choice.mv[0] == skip
+        {
             self.mb.kind = MbKind::Skip;
         }
     }

@@ -3,7 +3,7 @@
 use super::coder::{Coder, add_4x4, store};
 use super::intra_pred::{Available, Beside, Contour, Side};
 use super::mb::{CODED_LUMA_DC, Levels, MbInfo, MbKind};
-use super::metric::{quarter, satd, satd_4x4, tile};
+use super::metric::{quarter, satd, tile};
 use super::quant::{quantise_4x4, quantise_luma_dc, restore_4x4, restore_luma_dc};
 use super::scaling::ListKind;
 use super::syntax::{modes_beside, predicted_mode};
@@ -199,7 +199,7 @@ impl Coder<'_> {
             for mode in (0..9).filter(|&mode| available.allows(mode)) {
                 contour.predict(mode, &mut candidate);
                 let bits = if mode == predicted { 1 } else { 4 };
-                let cost = satd_4x4(&source, &candidate) + self.lambda * bits;
+                let cost = satd(&source, &candidate) + self.lambda * bits;
                 if cost < best.0 {
                     best = (cost, mode);
                     prediction = candidate;

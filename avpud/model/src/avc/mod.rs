@@ -29,11 +29,11 @@ mod frame;
 mod inter;
 mod intra;
 mod intra_pred;
-#[allow(dead_code, reason = "partitions below 16x16 are not chosen yet")]
 mod mb;
 mod metric;
 mod motion;
 mod params;
+mod partition;
 mod quant;
 mod reference;
 mod residual;
@@ -42,7 +42,6 @@ mod stats;
 mod syntax;
 mod tables;
 mod transform;
-#[allow(dead_code, reason = "partitions below 16x16 are not chosen yet")]
 mod vectors;
 
 pub use encoder::{Encoder, MbProgress};

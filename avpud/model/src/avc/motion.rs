@@ -15,10 +15,10 @@ pub(super) struct Found {
     pub(super) cost: u32,
 }
 
-/// A search for one block of `N` columns and rows.
-pub(super) struct Search<'a, const N: usize> {
+/// A search for one block of `W` columns and `H` rows.
+pub(super) struct Search<'a, const W: usize, const H: usize> {
     pub(super) reference: &'a Reference,
-    pub(super) source: &'a [[u8; N]; N],
+    pub(super) source: &'a [[u8; W]; H],
     /// Position of the block in the picture, in luma samples.
     pub(super) at: (usize, usize),
     pub(super) limits: Limits,
@@ -58,8 +58,9 @@ pub(super) fn difference_bits(value: i32) -> u32 {
     }
 }
 
-impl<const N: usize> Search<'_, N> {
-    fn bits(&self, mv: Mv) -> u32 {
+impl<const W: usize, const H: usize> Search<'_, W, H> {
+    /// Bits of a vector against the prediction, about.
+    pub(super) fn bits(&self, mv: Mv) -> u32 {
         difference_bits(i32::from(mv.x) - i32::from(self.prediction.x))
             + difference_bits(i32::from(mv.y) - i32::from(self.prediction.y))
     }
@@ -123,6 +124,24 @@ impl<const N: usize> Search<'_, N> {
         }
         self.hexagon(&mut best);
         for step in [2, 1] {
+            self.refine(&mut best, step);
+        }
+        best
+    }
+
+    /// Searches near the best of `candidates`, which are within the limits: whole samples next to it, then halves and
+    /// quarters.
+    pub(super) fn settle(&self, candidates: &[Mv]) -> Found {
+        let mut best = Found {
+            mv: Mv::default(),
+            cost: u32::MAX,
+        };
+        for (index, &candidate) in candidates.iter().enumerate() {
+            if !candidates[..index].contains(&candidate) {
+                self.try_at(&mut best, candidate);
+            }
+        }
+        for step in [4, 2, 1] {
             self.refine(&mut best, step);
         }
         best

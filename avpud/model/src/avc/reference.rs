@@ -5,6 +5,7 @@
 
 use super::frame::Frame;
 use super::mb::Mv;
+use super::metric::mean;
 
 /// Samples added on each side of the luma planes.
 const PAD: usize = 32;
@@ -163,31 +164,27 @@ impl Reference {
         mv: Mv,
         out: &mut [[u8; N]],
     ) {
-        match self.luma(x, y, mv) {
-            (a, None) => {
-                for (to, a) in out.iter_mut().zip(a.chunks(self.stride)) {
-                    to.copy_from_slice(&a[..N]);
-                }
-            }
-            (a, Some(b)) => {
-                let rows = a.chunks(self.stride).zip(b.chunks(self.stride));
-                for (to, (a, b)) in out.iter_mut().zip(rows) {
-                    let (a, b) = (&a[..N], &b[..N]);
-                    for i in 0..N {
-                        to[i] = ((u16::from(a[i]) + u16::from(b[i]) + 1) >> 1) as u8;
-                    }
-                }
-            }
+        let (a, b) = self.luma(x, y, mv);
+        let mut at = 0;
+        for to in out {
+            let Some(row) = a[at..].first_chunk() else {
+                return;
+            };
+            *to = match b.map(|b| b[at..].first_chunk()) {
+                Some(Some(other)) => mean(row, other),
+                _ => *row,
+            };
+            at += self.stride;
         }
     }
 
-    /// Predicts `side` by `side` samples of both chroma planes for the luma block at (`x`, `y`) moved by `mv`, at
-    /// (`to_x`, `to_y`) of `out`.
-    pub(super) fn predict_chroma(
+    /// Predicts `N` columns, Cb and Cr interleaved, and `N / 2` rows of chroma for the luma block at (`x`, `y`) moved
+    /// by `mv`, at (`to_x`, `to_y`) of `out`.
+    #[inline]
+    pub(super) fn predict_chroma<const N: usize>(
         &self,
         (x, y): (usize, usize),
         mv: Mv,
-        side: usize,
         (to_x, to_y): (usize, usize),
         out: &mut [[[u8; 8]; 8]; 2],
     ) {
@@ -196,22 +193,28 @@ impl Reference {
         let row = (y as i32 / 2 + (my >> 3) + PAD as i32 / 2) as usize;
         let (fx, fy) = ((mx & 7) as u16, (my & 7) as u16);
         let weights = [(8 - fx) * (8 - fy), fx * (8 - fy), (8 - fx) * fy, fx * fy];
-        for dy in 0..side {
-            let at = (row + dy) * self.stride + 2 * column;
-            let upper = &self.chroma[at..at + 2 * side + 2];
-            let lower = &self.chroma[at + self.stride..][..2 * side + 2];
-            let mut mixed = [0u8; 16];
-            for i in 0..2 * side {
-                let sum = weights[0] * u16::from(upper[i])
-                    + weights[1] * u16::from(upper[i + 2])
-                    + weights[2] * u16::from(lower[i])
-                    + weights[3] * u16::from(lower[i + 2]);
+        let mut at = row * self.stride + 2 * column;
+        let [cb, cr] = out;
+        for dy in 0..N / 2 {
+            // Four runs of samples, each one to the right or below.
+            let runs = [at, at + 2, at + self.stride, at + self.stride + 2]
+                .map(|at| self.chroma[at..].first_chunk::<N>());
+            let [Some(a), Some(b), Some(c), Some(d)] = runs else {
+                return;
+            };
+            let mut mixed = [0u8; N];
+            for i in 0..N {
+                let sum = weights[0] * u16::from(a[i])
+                    + weights[1] * u16::from(b[i])
+                    + weights[2] * u16::from(c[i])
+                    + weights[3] * u16::from(d[i]);
                 mixed[i] = ((sum + 32) >> 6) as u8;
             }
-            for i in 0..side {
-                out[0][to_y + dy][to_x + i] = mixed[2 * i];
-                out[1][to_y + dy][to_x + i] = mixed[2 * i + 1];
+            for i in 0..N / 2 {
+                cb[to_y + dy][to_x + i] = mixed[2 * i];
+                cr[to_y + dy][to_x + i] = mixed[2 * i + 1];
             }
+            at += self.stride;
         }
     }
 }
