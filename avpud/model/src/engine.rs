@@ -7,10 +7,12 @@
 //!
 //! Time is whatever the caller says, in microseconds, and never goes back.
 
+mod finish;
+mod push;
+
 use crate::avc::SliceKind;
-use crate::cmdlist::{self, CommandList, STATUS_WORD, WORDS, Words};
-use crate::completion::{Finished, StatusWords, Writeback, status_error, status_of, write_back};
-use crate::dma;
+use crate::cmdlist::{CommandList, WORDS, Words};
+use crate::completion::{Finished, StatusWords};
 use crate::fault::{FaultKind, FaultPlan, Strike};
 use crate::history::History;
 use crate::irq::{Interrupts, Waited};
@@ -19,7 +21,7 @@ use crate::registers::{IP_ID_T31, Place, RegisterError, ResetSequence, ResetStep
 use crate::rng::Rng;
 use crate::tables::Tables;
 use crate::timing::Pace;
-use crate::violation::{Effect, ModelFault, RegisterRule, Violation};
+use crate::violation::{ModelFault, RegisterRule, Violation};
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
@@ -423,161 +425,6 @@ impl Engine {
         written
     }
 
-    /// The earliest thing that is due.
-    fn step(
-        &mut self,
-        now_us: u64,
-        finished: Option<&Finished<'_>>,
-        memory: &mut dyn Memory,
-    ) -> Option<PictureInfo> {
-        let timed = (0..self.timed.len()).min_by_key(|&i| self.timed.get(i).map(|(at, _)| *at));
-        let timed_at = timed.and_then(|i| self.timed.get(i).map(|(at, _)| *at));
-        let core_at = match &self.core {
-            Core::Failing { due_us, .. } => Some(*due_us),
-            Core::Running(running) if running.ready => Some(running.due_us),
-            _ => None,
-        };
-        if let (Some(index), Some(at)) = (timed, timed_at)
-            && core_at.is_none_or(|core_at| at <= core_at)
-        {
-            let (_, event) = self.timed.remove(index);
-            self.happen(event, finished, memory);
-            return None;
-        }
-        match std::mem::replace(&mut self.core, Core::Idle) {
-            Core::Failing { list_address, .. } => {
-                self.counters.failed += 1;
-                let words = status_error(0x80);
-                self.publish_status(list_address, &words, memory);
-                self.irq.raise(0);
-                None
-            }
-            Core::Running(running) => self.complete(now_us, &running, finished, memory),
-            other => {
-                self.core = other;
-                None
-            }
-        }
-    }
-
-    fn happen(&mut self, event: Timed, finished: Option<&Finished<'_>>, memory: &mut dyn Memory) {
-        match event {
-            Timed::Raise => self.irq.raise(0),
-            Timed::Status(words) => {
-                self.publish_status(words.list_address, &words, memory);
-            }
-            Timed::Tail { number } => {
-                if let Some(finished) = finished.filter(|finished| finished.number == number)
-                    && let Err(error) = finished.write_tail(memory)
-                {
-                    self.hang_on(error);
-                }
-            }
-        }
-    }
-
-    fn complete(
-        &mut self,
-        now_us: u64,
-        running: &Running,
-        finished: Option<&Finished<'_>>,
-        memory: &mut dyn Memory,
-    ) -> Option<PictureInfo> {
-        let list = &running.list;
-        let strike = &running.strike;
-        let finished = finished.filter(|finished| finished.number == running.number)?;
-        let holds_tail = strike.has(FaultKind::LateTail);
-        let result = if let Some(byte) = strike.argument(FaultKind::ErrorFill) {
-            finished
-                .write_grey(memory)
-                .map(|()| (status_error(byte), false))
-        } else {
-            write_back(finished, strike, memory).map(|writeback| {
-                let words = match writeback {
-                    Writeback::Refused => status_error(0x80),
-                    Writeback::Done if strike.has(FaultKind::Garbage) => self.garbage(),
-                    Writeback::Done => status_of(finished, strike),
-                };
-                (words, writeback == Writeback::Done)
-            })
-        };
-        let (mut words, good) = match result {
-            Ok(result) => result,
-            Err(error) => {
-                self.hang_on(error);
-                return None;
-            }
-        };
-        words.list_address = list.address;
-        if let Some(what) = finished.refusal {
-            self.record(Some(running.number), Violation::Unsupported { what });
-        }
-        self.history.record(list, good);
-        if good {
-            self.counters.completed += 1;
-        } else {
-            self.counters.failed += 1;
-        }
-        if good && holds_tail {
-            let after = strike.argument(FaultKind::LateTail).unwrap_or(0);
-            let tail = Timed::Tail {
-                number: running.number,
-            };
-            self.timed.push((now_us + u64::from(after), tail));
-        }
-        match strike.argument(FaultKind::Early) {
-            Some(after) => self
-                .timed
-                .push((now_us + u64::from(after), Timed::Status(words))),
-            None => self.publish_status(list.address, &words, memory),
-        }
-        self.latched = strike.has(FaultKind::Latched);
-        self.interrupt(now_us, strike);
-        good.then_some(PictureInfo {
-            number: running.number,
-            width: list.width,
-            height: list.height,
-            kind: list.kind,
-            qp: list.qp,
-            poc: list.poc,
-            rec_luma: list.at.rec_luma,
-            ref_luma: list.at.ref_luma,
-        })
-    }
-
-    /// The interrupt of a completed picture, as the faults want it.
-    fn interrupt(&mut self, now_us: u64, strike: &Strike) {
-        if strike.has(FaultKind::Lost) {
-            return;
-        }
-        if let Some(after) = strike.argument(FaultKind::Late) {
-            self.timed.push((now_us + u64::from(after), Timed::Raise));
-            return;
-        }
-        self.irq.raise(0);
-        if strike.has(FaultKind::Duplicate) {
-            self.irq.wake(0);
-        }
-    }
-
-    fn garbage(&mut self) -> StatusWords {
-        let mut words = status_error(0);
-        for word in &mut words.words {
-            *word = self.rng.next_u32();
-        }
-        words
-    }
-
-    /// Stores status words into the submitted list and into the image.
-    fn publish_status(&mut self, address: u32, words: &StatusWords, memory: &mut dyn Memory) {
-        for (word, value) in self.image.iter_mut().skip(STATUS_WORD).zip(words.words) {
-            *word = value;
-        }
-        if let Err(error) = words.store(address, memory) {
-            self.hang_on(error);
-        }
-    }
-
     fn write_reset(&mut self, now_us: u64, value: u32) {
         let (step, slow) = self.reset.write(now_us, value);
         if let Some(rule) = step.rule() {
@@ -616,128 +463,6 @@ impl Engine {
         }
         self.core = Core::Idle;
         self.counters.aborted += 1;
-    }
-
-    fn push(&mut self, now_us: u64, value: u32, memory: &dyn Memory) {
-        let number = self.counters.pushed;
-        self.counters.pushed += 1;
-        let mut effect = Effect::Noted;
-        for rule in self.broken_before_push(value) {
-            let violation = Violation::Register {
-                offset: offset::CL_PUSH,
-                value,
-                rule,
-            };
-            effect = effect.max(violation.effect());
-            self.record(Some(number), violation);
-        }
-        let strike = self.config.faults.strike(number, &mut self.rng);
-        if effect == Effect::NeverCompletes {
-            return;
-        }
-        self.last_push_us = Some(now_us);
-        self.was_reset = false;
-        self.was_masked = false;
-        self.was_gated = false;
-        let list = self.fetch(number, memory, &mut effect);
-        self.counters.struck += u32::from(strike.any());
-        if strike.has(FaultKind::Spurious) {
-            self.irq.raise(0);
-        }
-        if let Some(line) = strike.argument(FaultKind::Wake) {
-            self.irq.wake(u8::try_from(line).unwrap_or(u8::MAX));
-        }
-        if strike.has(FaultKind::Eintr) {
-            self.irq.interrupt_wait();
-        }
-        if let Some(resets) = strike.argument(FaultKind::Axi) {
-            self.hang(match resets {
-                0 => Bus::Dead,
-                resets => Bus::HangsForResets(resets),
-            });
-            return;
-        }
-        if let Some(resets) = strike.argument(FaultKind::Stuck) {
-            self.resets_owed = resets;
-            effect = effect.max(Effect::NeverCompletes);
-        }
-        let macroblocks = list.map_or(0, |(list, _)| list.macroblocks());
-        let due_us = now_us + self.config.pace.picture_us(macroblocks);
-        self.core = match (effect, list) {
-            (Effect::BusHang, _) => return self.hang(Bus::Dead),
-            (Effect::NeverCompletes, _) => Core::Stuck,
-            (Effect::Noted, Some((list, default_lists))) => Core::Running(Running {
-                number,
-                list,
-                default_lists,
-                strike,
-                due_us,
-                taken: false,
-                ready: false,
-            }),
-            (Effect::ErrorFill | Effect::Noted, _) => Core::Failing {
-                due_us,
-                list_address: self.list_address,
-            },
-        };
-    }
-
-    /// The rules that the registers break at a push.
-    fn broken_before_push(&self, value: u32) -> impl Iterator<Item = RegisterRule> + use<> {
-        let gated = self.was_masked && self.was_gated;
-        [
-            (value != 2, RegisterRule::PushValue),
-            (self.is_busy() || self.latched, RegisterRule::Busy),
-            (self.clock != 1, RegisterRule::ClockOff),
-            (!self.was_reset, RegisterRule::NoReset),
-            (!gated, RegisterRule::NotGated),
-            (
-                self.misc_ctrl != 0x1000 || self.top_ctrl != 0x80,
-                RegisterRule::NotPoweredUp,
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(broken, rule)| broken.then_some(rule))
-    }
-
-    /// Reads the command list and checks everything about it.
-    fn fetch(
-        &mut self,
-        number: u32,
-        memory: &dyn Memory,
-        effect: &mut Effect,
-    ) -> Option<(CommandList, bool)> {
-        let address = self.list_address;
-        let Self {
-            faults,
-            counters,
-            history,
-            tables,
-            ..
-        } = self;
-        let mut report = |violation: Violation| {
-            *effect = (*effect).max(violation.effect());
-            note(faults, counters, Some(number), violation);
-        };
-        if !dma::check_list(address, memory, &mut report) {
-            return None;
-        }
-        let mut bytes = [0; 4 * WORDS];
-        if memory.read(address, &mut bytes).is_err() {
-            return None;
-        }
-        let mut words = [0; WORDS];
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-            *word = bytes.try_into().map_or(0, u32::from_le_bytes);
-        }
-        self.image = words;
-        let list = cmdlist::read(address, &words, &mut report)?;
-        let mut default_lists = true;
-        if dma::check(&list, memory, &mut report) {
-            history.check(&list, &mut report);
-            default_lists = tables.check(&list, memory, &mut report);
-        }
-        Some((list, default_lists))
     }
 
     fn is_busy(&self) -> bool {

@@ -29,7 +29,7 @@ pub mod memory;
 mod pattern;
 pub mod registers;
 pub mod rng;
-mod tables;
+pub mod tables;
 pub mod timing;
 pub mod violation;
 

@@ -10,7 +10,7 @@ use crate::memory::Memory;
 use crate::violation::Violation;
 
 /// Offset of the scaling lists in EP1.
-const LISTS_OFFSET_BYTES: u32 = 0x100;
+pub const LISTS_OFFSET_BYTES: u32 = 0x100;
 /// Bytes of all scaling lists.
 const LISTS_LEN: usize = 5600;
 /// Bytes of the plain lists among them.
@@ -169,8 +169,9 @@ fn check_control(list: &CommandList, memory: &dyn Memory, report: &mut dyn FnMut
     }
 }
 
-/// All scaling lists as EP1 holds them.
-pub(crate) fn default_lists() -> Vec<u8> {
+/// The Default scaling lists as EP1 holds them, from [`LISTS_OFFSET_BYTES`] on.
+#[must_use]
+pub fn default_lists() -> Vec<u8> {
     let lists_8x8 = DEFAULT_8X8.map(|list| raster::<8>(&list));
     let lists_4x4 = DEFAULT_4X4.map(|list| raster::<4>(&list));
     let mut bytes = Vec::with_capacity(LISTS_LEN);
