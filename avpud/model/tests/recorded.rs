@@ -1,0 +1,219 @@
+//! Command lists recorded on a T31 camera, and from another implementation, against the rules of the model.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "samples and small test values"
+)]
+
+mod host;
+
+use avpu_model::avc::{Entropy, SliceKind};
+use avpu_model::cmdlist::{self, CommandList, WORDS, Words};
+use avpu_model::config::BodyKind;
+use avpu_model::engine::EngineConfig;
+use avpu_model::memory::{Memory, PlainMemory};
+use avpu_model::registers::offset;
+use avpu_model::timing::Pace;
+use avpu_model::violation::Violation;
+use avpu_model::{Machine, Waited, dma, tables};
+use std::path::Path;
+
+struct Recorded {
+    name: String,
+    address: u32,
+    words: Words,
+}
+
+/// The frames of a file of `../shared/vectors`, or a word why there are none.
+fn recorded(file: &str) -> Option<Vec<Recorded>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/vectors")
+        .join(file);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("SKIPPED: recorded command lists: ../shared/vectors/{file} is not there");
+        return None;
+    };
+    let string = |line: &str, key: &str| -> Option<String> {
+        let (_, rest) = line.split_once(&format!("\"{key}\":\""))?;
+        Some(rest.split('"').next()?.to_owned())
+    };
+    let hex = |text: &str| {
+        let digits = text.trim().trim_matches('"').trim_start_matches("0x");
+        u32::from_str_radix(digits, 16).expect("a hexadecimal word")
+    };
+    let frames = text.lines().filter_map(|line| {
+        let line = line.replace("\": ", "\":").replace("\", \"", "\",\"");
+        let (_, rest) = line.split_once("\"cl\":[")?;
+        let mut words = [0; WORDS];
+        for (word, text) in words.iter_mut().zip(rest.split(']').next()?.split(',')) {
+            *word = hex(text);
+        }
+        Some(Recorded {
+            name: string(&line, "name").unwrap_or_default(),
+            address: hex(&string(&line, "cl_entry")?),
+            words,
+        })
+    });
+    Some(frames.collect())
+}
+
+fn read(frame: &Recorded, memory: &dyn Memory) -> (Option<CommandList>, Vec<Violation>) {
+    let mut found = Vec::new();
+    let mut report = |violation| found.push(violation);
+    let list = cmdlist::read(frame.address, &frame.words, &mut report);
+    if let Some(list) = &list {
+        dma::check(list, memory, &mut report);
+    }
+    (list, found)
+}
+
+#[test]
+fn every_list_of_the_camera_obeys_every_rule() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000);
+    let mut cabac = 0;
+    for frame in &frames {
+        let (list, found) = read(frame, &memory);
+        assert_eq!(found, [], "{}", frame.name);
+        let list = list.expect("an avc picture");
+        assert_eq!(list.address % 512, 0);
+        cabac += usize::from(list.entropy == Entropy::Cabac);
+        let high = frame.name.contains("1920x1080");
+        assert_eq!(list.entropy == Entropy::Cabac, high);
+        assert_eq!(
+            (list.mb_width, list.mb_height),
+            if high { (120, 68) } else { (40, 23) }
+        );
+        assert!(list.hwrc.is_some());
+    }
+    assert!(frames.len() >= 19 && cabac > 0);
+}
+
+#[test]
+fn a_flipped_bit_of_a_recorded_list_is_never_taken_for_an_equal_list() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000);
+    let mut silent = 0;
+    for frame in frames.iter().take(4) {
+        let (whole, _) = read(frame, &memory);
+        for word in 0..WORDS {
+            for bit in 0..32 {
+                let mut words = frame.words;
+                words[word] ^= 1 << bit;
+                let flipped = Recorded {
+                    name: String::new(),
+                    address: frame.address,
+                    words,
+                };
+                let (list, found) = read(&flipped, &memory);
+                // Targets of the rate control, base QP and header bits may be anything.
+                let free = [0x16, 0x17, 0x1b, 0x1e, 0x1f].contains(&word);
+                if found.is_empty() && list == whole && !free {
+                    silent += 1;
+                    eprintln!("{} word {word:#x} bit {bit}", frame.name);
+                }
+            }
+        }
+    }
+    assert_eq!(silent, 0);
+}
+
+#[test]
+fn lists_of_another_implementation_break_the_rules_in_three_words_at_most() {
+    let Some(frames) = recorded("avpu-cl-t31.jsonl") else {
+        return;
+    };
+    let memory = PlainMemory::new(0x0600_0000, 0x0200_0000);
+    for frame in &frames {
+        let (_, found) = read(frame, &memory);
+        let mut words: Vec<u8> = found.iter().filter_map(Violation::word).collect();
+        words.sort_unstable();
+        if frame.name.contains("1920x1080") {
+            assert_eq!(words, [0x0a, 0x12, 0x13], "{found:?}");
+        } else {
+            assert_eq!(words, [], "{found:?}");
+        }
+    }
+    assert_eq!(frames.len(), 6);
+}
+
+#[test]
+fn recorded_pictures_are_encoded_where_the_camera_had_them() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000);
+    let config = EngineConfig {
+        pace: Pace::T31,
+        ..EngineConfig::default()
+    };
+    let mut machine = Machine::new(config, BodyKind::Picture, memory);
+    assert!(machine.engine().open());
+    let mut now_us = 0;
+    write(&mut machine, &mut now_us, offset::MISC_CTRL, 0x1000);
+    write(&mut machine, &mut now_us, offset::TOP_CTRL, 0x80);
+    let high = frames
+        .iter()
+        .filter(|frame| frame.name.contains("1920x1080"));
+    for (index, frame) in high.take(3).enumerate() {
+        let [ep1, ep2, source] = [0x27, 0x23, 0x20].map(|word| frame.words[word]);
+        let memory = machine.memory();
+        memory.write(ep1, &[3; 208]).expect("memory");
+        memory
+            .write(ep1 + tables::LISTS_OFFSET_BYTES, &tables::default_lists())
+            .expect("memory");
+        let control = [
+            0x03e8_09c4,
+            0x1388_0100,
+            0x2328_1b58,
+            0x010a_0301,
+            0x2d10_0302,
+        ];
+        host::store(memory, ep2, &control);
+        let rows: Vec<u8> = (0..1920 * 1088 * 3 / 2_u32)
+            .map(|i| ((i % 1920 / 9 + index as u32 * 3) * (i / 1920 / 7)) as u8)
+            .collect();
+        memory.write(source, &rows).expect("memory");
+        host::store(memory, frame.address, &frame.words);
+        write(&mut machine, &mut now_us, offset::CLOCK, 1);
+        for value in [1, 2, 4] {
+            write(&mut machine, &mut now_us, offset::RESET, value);
+        }
+        write(&mut machine, &mut now_us, offset::IRQ_MASK, 0x11);
+        write(&mut machine, &mut now_us, offset::CL_ADDR, frame.address);
+        write(&mut machine, &mut now_us, offset::CL_PUSH, 2);
+        let pushed_us = now_us;
+        let due_us = machine.next_event_us().expect("a picture");
+        // The recorded time of 1920x1080 pictures is 12.2 to 13.3 ms.
+        assert!((12_200..13_400).contains(&(due_us - pushed_us)));
+        assert_eq!(machine.take_irq(due_us), Waited::Line(0));
+        assert_eq!(machine.engine().faults(), []);
+        let size = host::word(machine.memory(), frame.address + 0x104);
+        assert!(size > 0 && size < frame.words[0x33]);
+        now_us = due_us;
+        write(&mut machine, &mut now_us, offset::IRQ_MASK, 0x10);
+        write(&mut machine, &mut now_us, offset::CLOCK, 0);
+    }
+    assert_eq!(machine.engine().counters().completed, 3);
+}
+
+fn write(machine: &mut Machine<PlainMemory>, now_us: &mut u64, offset: u32, value: u32) {
+    *now_us += 5;
+    machine.write(*now_us, offset, value).expect("a register");
+}
+
+#[test]
+fn intra_and_predicted_recordings_are_told_apart() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000);
+    for frame in &frames {
+        let (list, _) = read(frame, &memory);
+        let list = list.expect("an avc picture");
+        assert_eq!(list.kind == SliceKind::I, list.at.ref_luma == 0);
+    }
+}
