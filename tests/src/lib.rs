@@ -3,5 +3,6 @@
 
 pub mod alloc;
 pub mod bench;
+pub mod daemon;
 pub mod skip;
 pub mod vectors;
