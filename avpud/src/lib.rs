@@ -8,5 +8,8 @@ pub mod device;
 pub mod driver;
 pub mod hw;
 pub mod job;
+pub mod limits;
 pub mod mem;
 pub mod picture;
+pub mod server;
+pub mod sys;

@@ -1,0 +1,64 @@
+//! The daemon's program: arguments, log, then the server; nothing else.
+
+use avpud::config::{self, Arguments, Command, Config, ConfigError};
+use avpud::server::{self, End};
+use std::process::ExitCode;
+
+const USAGE: u8 = 2;
+const RESTART: u8 = 75;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1);
+    let command = words
+        .map(|word| word.into_string())
+        .collect::<Result<Vec<String>, _>>()
+        .map_err(|word| format!("expected arguments in UTF-8, found {word:?}"))
+        .and_then(|words| config::parse(words).map_err(|error| error.to_string()));
+    match command {
+        Ok(Command::Serve(arguments)) => match config::load(&arguments) {
+            Ok(config) => serve(&config),
+            Err(error) => usage(&error),
+        },
+        Ok(Command::CheckConfig(arguments)) => check(&arguments),
+        Ok(Command::Help) => {
+            print!("{}", config::help());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Version) => {
+            println!("avpud {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("avpud: {message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    let (log, lines_lost) = server::logger(config.log_format, config.log_level);
+    match server::run(config, log, lines_lost) {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Cut) => ExitCode::FAILURE,
+        Ok(End::Restart) => ExitCode::from(RESTART),
+        Err(error) => {
+            eprintln!("avpud: {error}");
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+fn check(arguments: &Arguments) -> ExitCode {
+    match config::load(arguments) {
+        Ok(_) => {
+            println!("the settings are good");
+            ExitCode::SUCCESS
+        }
+        Err(error) => usage(&error),
+    }
+}
+
+fn usage(error: &ConfigError) -> ExitCode {
+    eprintln!("avpud: {error}");
+    ExitCode::from(USAGE)
+}

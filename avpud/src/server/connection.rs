@@ -1,0 +1,320 @@
+//! One peer's stream: bytes in and out, bounded both ways, and what the kernel says of the peer.
+//!
+//! A connection moves `Greeting -> Ready -> Farewell` and never back. In `Greeting` only the Hello is read, in `Ready`
+//! requests, in `Farewell` nothing: what waits is still written, then the connection ends. Nothing here blocks, and
+//! readiness is remembered because the kernel tells each change of it only once.
+
+use super::outbox::{Outbox, Overflow};
+use crate::core::event::Peer;
+use crate::limits::{DESCRIPTORS_PER_MESSAGE_MAX, OUTPUT_BYTES_BUSY};
+use avpu_proto::decode::{self, DecodeError};
+use avpu_proto::error::{ErrorCode, Refusal};
+use avpu_proto::event::Event;
+use avpu_proto::frame::{Decoder, FrameError, Kind};
+use avpu_proto::reply::Reply;
+use avpu_proto::request::Request;
+use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, HelloError};
+use core::fmt;
+use mio::net::UnixStream;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, cmsg_space, getsockopt, recvmsg};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Why a connection ends from our side or theirs.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The peer closed.
+    Hangup,
+    /// The system says no.
+    Io(io::Error),
+    /// The first bytes are no Hello.
+    Hello(HelloError),
+    /// The bytes are no frames.
+    Frame(FrameError),
+    /// A frame of a kind that only the daemon sends.
+    Kind(Kind),
+    /// A frame's body is no request.
+    Body(DecodeError),
+    /// Descriptors came where none are expected.
+    Descriptors(usize),
+    /// The peer does not read what it asked for.
+    SlowConsumer,
+    /// No Hello came in time.
+    Silence,
+}
+
+impl Fault {
+    /// The peer broke the protocol or does not read, as opposed to having left.
+    pub(super) fn is_misbehaviour(&self) -> bool {
+        !matches!(self, Self::Hangup | Self::Io(_))
+    }
+
+    /// The reply that tells the peer before the connection ends.
+    pub(super) fn refusal(&self) -> Refusal {
+        Refusal {
+            code: ErrorCode::MALFORMED,
+            sentence: self.to_string(),
+            recoverable: false,
+            transient: false,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hangup => f.write_str("the peer closed the connection"),
+            Self::Io(error) => write!(f, "the connection failed: {error}"),
+            Self::Hello(error) => write!(f, "{error}"),
+            Self::Frame(error) => write!(f, "{error}"),
+            Self::Kind(kind) => write!(f, "expected a request, found frame kind {kind:?}"),
+            Self::Body(error) => write!(f, "{error}"),
+            Self::Descriptors(count) => {
+                write!(f, "expected no descriptor, found {count}")
+            }
+            Self::SlowConsumer => f.write_str("the peer does not read what it is sent"),
+            Self::Silence => f.write_str("expected a hello, found silence"),
+        }
+    }
+}
+
+/// What a peer said.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// Its Hello.
+    Hello(ClientHello),
+    /// A request; `None` for one of a later version.
+    Request { id: u16, body: Option<Request> },
+}
+
+#[derive(Debug)]
+enum Phase {
+    Greeting {
+        bytes: [u8; HELLO_BYTES],
+        len: usize,
+    },
+    Ready,
+    Farewell,
+}
+
+/// Where the kernel puts what rides with bytes; one for all connections.
+#[derive(Debug)]
+pub(super) struct ControlBuffer(Vec<u8>);
+
+impl ControlBuffer {
+    pub(super) fn new() -> Self {
+        Self(vec![
+            0;
+            cmsg_space::<[i32; DESCRIPTORS_PER_MESSAGE_MAX + 1]>()
+        ])
+    }
+}
+
+/// One peer's stream.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+    peer: Peer,
+    phase: Phase,
+    decoder: Decoder,
+    outbox: Outbox,
+    readable: bool,
+    writable: bool,
+}
+
+impl Connection {
+    /// Takes an accepted stream and asks the kernel who is behind it.
+    pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
+        let who = getsockopt(&stream, PeerCredentials)?;
+        Ok(Self {
+            stream,
+            peer: Peer {
+                pid: u32::try_from(who.pid()).unwrap_or_default(),
+                uid: who.uid(),
+                gid: who.gid(),
+            },
+            phase: Phase::Greeting {
+                bytes: [0; HELLO_BYTES],
+                len: 0,
+            },
+            decoder: Decoder::new(),
+            outbox: Outbox::new(),
+            readable: true,
+            writable: true,
+        })
+    }
+
+    pub(super) fn stream_mut(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(super) fn is_greeting(&self) -> bool {
+        matches!(self.phase, Phase::Greeting { .. })
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Farewell)
+    }
+
+    /// Remembers what the kernel told.
+    pub(super) fn note_ready(&mut self, readable: bool, writable: bool) {
+        self.readable |= readable;
+        self.writable |= writable;
+    }
+
+    /// There may be something to do before the kernel tells a change.
+    pub(super) fn has_work(&self) -> bool {
+        let reads = !self.is_leaving() && self.readable && !self.is_busy();
+        reads || (self.writable && self.outbox.pending_bytes() > 0)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.outbox.pending_bytes() >= OUTPUT_BYTES_BUSY
+    }
+
+    /// What the peer said next; `None` until the kernel tells of more, or until the peer has read its replies.
+    pub(super) fn receive(
+        &mut self,
+        control: &mut ControlBuffer,
+    ) -> Result<Option<Incoming>, Fault> {
+        loop {
+            if self.is_leaving() || self.is_busy() {
+                return Ok(None);
+            }
+            if let Some(incoming) = self.take()? {
+                return Ok(Some(incoming));
+            }
+            if !self.readable || !self.read(control)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next whole message among the bytes that are there.
+    fn take(&mut self) -> Result<Option<Incoming>, Fault> {
+        if let Phase::Greeting { bytes, len } = &self.phase {
+            if *len < HELLO_BYTES {
+                return Ok(None);
+            }
+            let hello = ClientHello::decode(*bytes).map_err(Fault::Hello)?;
+            self.phase = Phase::Ready;
+            return Ok(Some(Incoming::Hello(hello)));
+        }
+        let Some(frame) = self.decoder.next().map_err(Fault::Frame)? else {
+            return Ok(None);
+        };
+        if frame.header.kind != Kind::Request {
+            return Err(Fault::Kind(frame.header.kind));
+        }
+        if frame.header.descriptors > 0 {
+            return Err(Fault::Descriptors(usize::from(frame.header.descriptors)));
+        }
+        let id = frame.header.id.number();
+        match decode::request(frame.body) {
+            Ok(request) => Ok(Some(Incoming::Request {
+                id,
+                body: Some(request),
+            })),
+            Err(DecodeError::UnknownMessage { .. }) => {
+                Ok(Some(Incoming::Request { id, body: None }))
+            }
+            Err(error) => Err(Fault::Body(error)),
+        }
+    }
+
+    /// Reads once. `Ok(false)`: nothing is there.
+    fn read(&mut self, control: &mut ControlBuffer) -> Result<bool, Fault> {
+        let space = match &mut self.phase {
+            Phase::Greeting { bytes, len } => &mut bytes[*len..],
+            Phase::Ready | Phase::Farewell => self.decoder.space(),
+        };
+        let received = receive(&self.stream, space, control);
+        match received {
+            Ok((_, descriptors)) if descriptors > 0 => Err(Fault::Descriptors(descriptors)),
+            Ok((0, _)) => Err(Fault::Hangup),
+            Ok((count, _)) => {
+                match &mut self.phase {
+                    Phase::Greeting { len, .. } => *len += count,
+                    Phase::Ready | Phase::Farewell => self.decoder.fill(count),
+                }
+                Ok(true)
+            }
+            Err(Errno::EAGAIN) => {
+                self.readable = false;
+                Ok(false)
+            }
+            Err(Errno::EINTR) => Ok(true),
+            Err(error) => Err(Fault::Io(error.into())),
+        }
+    }
+
+    /// Answers the Hello.
+    pub(super) fn greet(&mut self, hello: DaemonHello) {
+        self.outbox.push_hello(&hello.encode());
+    }
+
+    /// Lets a reply wait, and the descriptor that rides with it.
+    pub(super) fn reply(
+        &mut self,
+        id: u16,
+        reply: &Reply,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), Fault> {
+        self.outbox
+            .push_reply(id, reply, descriptor)
+            .map_err(|Overflow| Fault::SlowConsumer)
+    }
+
+    /// Lets an event wait.
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), Fault> {
+        self.outbox
+            .push_event(event)
+            .map_err(|Overflow| Fault::SlowConsumer)
+    }
+
+    /// Takes no more requests: what waits is written, then the connection ends.
+    pub(super) fn say_farewell(&mut self) {
+        self.phase = Phase::Farewell;
+    }
+
+    /// Writes what waits. `Ok(true)`: all of it.
+    pub(super) fn flush(&mut self) -> Result<bool, Fault> {
+        if self.outbox.pending_bytes() == 0 {
+            return Ok(true);
+        }
+        if !self.writable {
+            return Ok(false);
+        }
+        let done = self.outbox.flush(&self.stream).map_err(Fault::Io)?;
+        self.writable = done;
+        Ok(done)
+    }
+}
+
+/// Reads bytes and closes every descriptor that came with them; says how many bytes and descriptors that were.
+fn receive(
+    stream: &UnixStream,
+    space: &mut [u8],
+    control: &mut ControlBuffer,
+) -> nix::Result<(usize, usize)> {
+    let mut parts = [IoSliceMut::new(space)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut parts, Some(&mut control.0), flags)?;
+    let mut descriptors = 0;
+    for entry in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = entry {
+            for fd in fds {
+                descriptors += 1;
+                // Nothing is left to do where the kernel fails to close what it has just opened.
+                let _ = nix::unistd::close(fd);
+            }
+        }
+    }
+    Ok((message.bytes, descriptors))
+}

@@ -1,0 +1,386 @@
+//! Carries out what the core decided: replies and events to peers, jobs to the driver, pictures into rings.
+
+use super::connection::Fault;
+use super::ring::Ring;
+use super::{End, Server, clock};
+use crate::codec::join::join;
+use crate::core::event::{Attach, CloseReason, Input, LeaseKey, Note, Output, SessionKey};
+use crate::device::{Caching, Device, Export};
+use crate::driver::Completion;
+use crate::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome, PictureHeader};
+use crate::mem::addr::{ByteLen, PhysRange};
+use crate::picture::ChannelSetup;
+use avpu_proto::event::Event;
+use avpu_proto::reply::Reply;
+use avpu_proto::ring::RingLayout;
+use avpu_proto::types::{BufferAccess, ChannelId, Epoch};
+use avpu_proto::version::{DaemonHello, Reason};
+use slog::{error, info, warn};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Jobs whose header is kept: the one in the encoder, and the one before it until it is delivered.
+const HEADERS_MAX: usize = 4;
+
+/// What the shell holds for the core's channels, jobs and leases.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    epoch: Epoch,
+    /// Where a channel's key points.
+    rings: Vec<Option<Ring>>,
+    headers: Vec<(JobId, PictureHeader)>,
+    /// Descriptors of leases that were granted and not yet handed out.
+    leases: Vec<(LeaseKey, OwnedFd)>,
+}
+
+impl Holdings {
+    pub(super) fn new(epoch: Epoch, channels_max: u16) -> Self {
+        let mut rings = Vec::new();
+        rings.resize_with(usize::from(channels_max), || None);
+        Self {
+            epoch,
+            rings,
+            headers: Vec::with_capacity(HEADERS_MAX),
+            leases: Vec::new(),
+        }
+    }
+
+    fn ring(&self, channel: ChannelKey) -> Option<&Ring> {
+        self.rings.get(usize::from(channel.index()))?.as_ref()
+    }
+
+    fn take_header(&mut self, job: JobId) -> Option<PictureHeader> {
+        let index = self.headers.iter().position(|(id, _)| *id == job)?;
+        Some(self.headers.swap_remove(index).1)
+    }
+
+    fn take_lease(&mut self, lease: LeaseKey) -> Option<OwnedFd> {
+        let index = self.leases.iter().position(|(key, _)| *key == lease)?;
+        Some(self.leases.swap_remove(index).1)
+    }
+
+    /// The descriptor that rides with a reply.
+    fn attached(&mut self, attach: Attach) -> io::Result<Option<OwnedFd>> {
+        match attach {
+            Attach::Nothing => Ok(None),
+            Attach::Ring(channel) => self.ring(channel).map(Ring::reader).transpose(),
+            Attach::Lease(lease) => Ok(self.take_lease(lease)),
+        }
+    }
+}
+
+impl<D: Device> Server<D> {
+    /// Carries out everything that the core wants, and tells it of sessions that ended meanwhile.
+    pub(super) fn settle(&mut self) {
+        loop {
+            while let Some(output) = self.broker.poll_output() {
+                self.act(output);
+            }
+            let Some(session) = self.departed.pop() else {
+                return;
+            };
+            self.broker.handle(self.now, Input::Closed { session });
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Reply {
+                session,
+                id,
+                body,
+                attach,
+            } => self.reply(session, id, &body, attach),
+            Output::Event { session, body } => self.event(session, &body),
+            Output::Close { session, reason } => self.dismiss(session, reason),
+            Output::CreateChannel {
+                channel,
+                id,
+                setup,
+                memory,
+                ring_bytes,
+            } => {
+                let result = self.create_channel(channel, id, &setup, memory, ring_bytes);
+                self.answer(Input::ChannelCreated { channel, result });
+            }
+            Output::DestroyChannel { channel } => self.destroy_channel(channel),
+            Output::GrantLease { lease, memory } => {
+                let result = self.grant(lease, memory);
+                self.answer(Input::LeaseGranted { lease, result });
+            }
+            Output::RevokeLease { lease, memory } => {
+                drop(self.holdings.take_lease(lease));
+                if let Err(cause) = self.engine.device().withdraw(memory) {
+                    warn!(self.log, "source memory was not taken back"; "cause" => %cause);
+                }
+            }
+            Output::Submit(job) => self.submit(&job),
+            Output::Deliver {
+                job,
+                channel,
+                tail,
+                position,
+                capacity,
+            } => {
+                let len = self.deliver(job, channel, tail, position, capacity);
+                // The time that the copy took is part of what the core reports.
+                self.now = clock::now();
+                self.answer(Input::Delivered { job, len });
+            }
+            Output::Discard { job, channel } => {
+                self.holdings.take_header(job);
+                self.release(job, channel);
+            }
+            Output::Reset { engine } => {
+                let report = self.engine.reset();
+                if let Some(lost) = report.lost {
+                    self.holdings.take_header(lost.job);
+                }
+                if let Err(cause) = &report.result {
+                    error!(self.log, "the encoder did not reset"; "cause" => %cause);
+                }
+                let ok = report.result.is_ok();
+                self.answer(Input::EngineReset { engine, ok });
+            }
+            Output::Finished { restart } => {
+                self.end = Some(if restart { End::Restart } else { End::Done });
+            }
+            Output::Note(note) => self.record(&note),
+        }
+    }
+
+    /// The result of an output goes in before anything else; what follows from it waits behind the outputs before it.
+    fn answer(&mut self, input: Input) {
+        self.broker.handle(self.now, input);
+    }
+
+    fn reply(&mut self, session: SessionKey, id: u16, body: &Reply, attach: Attach) {
+        let descriptor = self.holdings.attached(attach);
+        let Some(entry) = self.peers.get(session).filter(|entry| entry.is_open()) else {
+            return;
+        };
+        let sent = match descriptor {
+            Ok(descriptor) => entry.connection.reply(id, body, descriptor),
+            Err(error) => Err(Fault::Io(error)),
+        };
+        if let Err(fault) = sent {
+            self.expel(session, &fault);
+        }
+    }
+
+    fn event(&mut self, session: SessionKey, body: &Event) {
+        let Some(entry) = self.peers.get(session).filter(|entry| entry.is_open()) else {
+            return;
+        };
+        if let Err(fault) = entry.connection.event(body) {
+            self.expel(session, &fault);
+        }
+    }
+
+    fn dismiss(&mut self, session: SessionKey, reason: CloseReason) {
+        let now = self.now;
+        let Some(entry) = self.peers.get(session) else {
+            return;
+        };
+        let reason = match reason {
+            CloseReason::TooManySessions => Reason::TooManyClients,
+            CloseReason::Shutdown => Reason::ShuttingDown,
+        };
+        entry.turn_away(DaemonHello::refused(reason), now);
+        if core::mem::take(&mut entry.in_core) {
+            self.departed.push(session);
+        }
+    }
+
+    fn create_channel(
+        &mut self,
+        channel: ChannelKey,
+        id: ChannelId,
+        setup: &ChannelSetup,
+        memory: PhysRange,
+        ring_bytes: ByteLen,
+    ) -> Result<(), String> {
+        let layout = RingLayout::new(ring_bytes.value(), self.holdings.epoch, id)
+            .map_err(|error| error.to_string())?;
+        let ring = Ring::new(layout).map_err(|error| format!("making a ring: {error}"))?;
+        let slot = self
+            .holdings
+            .rings
+            .get_mut(usize::from(channel.index()))
+            .ok_or("expected a channel within the limit")?;
+        self.engine
+            .open_channel(channel, setup, memory)
+            .map_err(|error| error.to_string())?;
+        *slot = Some(ring);
+        Ok(())
+    }
+
+    fn destroy_channel(&mut self, channel: ChannelKey) {
+        if let Some(slot) = self.holdings.rings.get_mut(usize::from(channel.index())) {
+            *slot = None;
+        }
+        match self.engine.close_channel(channel) {
+            Ok(violations) => {
+                for violation in violations {
+                    error!(self.log, "the encoder wrote beyond a buffer";
+                        "channel" => channel.index(), "where" => ?violation);
+                }
+            }
+            Err(cause) => {
+                error!(self.log, "a channel was not closed cleanly";
+                    "channel" => channel.index(), "cause" => %cause);
+            }
+        }
+    }
+
+    fn grant(&mut self, lease: LeaseKey, memory: PhysRange) -> Result<BufferAccess, String> {
+        let export = self.engine.device().export(memory);
+        match export.map_err(|error| error.to_string())? {
+            Export::None => Ok(BufferAccess::None),
+            Export::Descriptor {
+                fd,
+                offset_bytes,
+                caching,
+            } => {
+                let fd = fd.try_clone_to_owned().map_err(|error| error.to_string())?;
+                self.holdings.leases.push((lease, fd));
+                Ok(BufferAccess::Descriptor {
+                    offset_bytes,
+                    cached: caching == Caching::Cached,
+                })
+            }
+            Export::PhysicalDevice {
+                path,
+                offset_bytes,
+                caching,
+            } => Ok(BufferAccess::PhysicalDevice {
+                path: path.to_owned(),
+                offset_bytes,
+                cached: caching == Caching::Cached,
+            }),
+        }
+    }
+
+    fn submit(&mut self, job: &EncodeJob) {
+        self.holdings.headers.push((job.id, job.header));
+        if let Err(error) = self.engine.start(job) {
+            self.job_done(Completion {
+                job: job.id,
+                channel: job.channel,
+                outcome: JobOutcome::Failed(JobFailure::Device),
+                error: Some(error),
+            });
+        }
+    }
+
+    /// Tells the core how a job ended; its outputs are carried out by whoever settles.
+    pub(super) fn job_done(&mut self, completion: Completion) {
+        let Completion {
+            job,
+            channel,
+            outcome,
+            error,
+        } = completion;
+        if let JobOutcome::Failed(_) = outcome {
+            self.holdings.take_header(job);
+        }
+        if let Some(cause) = error
+            && let Some(suppressed) = self.rate.allow(self.now)
+        {
+            error!(self.log, "the driver gave a picture up"; "channel" => channel.index(),
+                "cause" => %cause, "suppressed" => suppressed);
+        }
+        self.answer(Input::JobDone { job, outcome });
+    }
+
+    /// Joins header and slice data in the channel's ring, and gives the stream buffer back. `None`: no packet came of it.
+    fn deliver(
+        &mut self,
+        job: JobId,
+        channel: ChannelKey,
+        tail: u32,
+        position: u32,
+        capacity: ByteLen,
+    ) -> Option<ByteLen> {
+        let header = self.holdings.take_header(job);
+        let len = self.copy(job, channel, header.as_ref(), tail, position, capacity);
+        self.release(job, channel);
+        len
+    }
+
+    fn copy(
+        &mut self,
+        job: JobId,
+        channel: ChannelKey,
+        header: Option<&PictureHeader>,
+        tail: u32,
+        position: u32,
+        capacity: ByteLen,
+    ) -> Option<ByteLen> {
+        let ring = self.holdings.ring(channel)?;
+        let payload = match self.engine.payload(channel, job) {
+            Ok(payload) => payload,
+            Err(cause) => {
+                error!(self.log, "slice data cannot be read"; "cause" => %cause);
+                return None;
+            }
+        };
+        let mut packet = ring.begin(tail, position, capacity).ok()?;
+        join(
+            header?.bytes(),
+            payload.len_bytes(),
+            |offset, into| payload.read(offset, into).map_err(|_| NoPacket),
+            |piece| packet.push(piece).then_some(()).ok_or(NoPacket),
+        )
+        .ok()?;
+        packet.finish().ok()
+    }
+
+    fn release(&mut self, job: JobId, channel: ChannelKey) {
+        if let Err(cause) = self.engine.release_payload(channel, job) {
+            error!(self.log, "a stream buffer was not given back"; "cause" => %cause);
+        }
+    }
+
+    fn record(&mut self, note: &Note) {
+        let frequent = matches!(note, Note::Timeout { .. } | Note::PictureFailed { .. });
+        let suppressed = if frequent {
+            match self.rate.allow(self.now) {
+                Some(suppressed) => suppressed,
+                None => return,
+            }
+        } else {
+            0
+        };
+        match note {
+            Note::Timeout {
+                channel,
+                job,
+                started,
+                expected_us,
+            } => warn!(self.log, "a picture missed its deadline: resetting the encoder";
+                "channel" => channel.index(), "job" => job.value(),
+                "waited_us" => self.now.since_us(*started), "expected_us" => *expected_us,
+                "suppressed" => suppressed),
+            Note::PictureFailed {
+                channel,
+                job,
+                outcome,
+            } => warn!(self.log, "a picture failed"; "channel" => channel.index(),
+                "job" => job.value(), "outcome" => ?outcome, "suppressed" => suppressed),
+            Note::EngineOffline { engine } => {
+                error!(self.log, "the encoder cannot be brought back"; "engine" => engine.index());
+            }
+            Note::ChannelOpened { channel, name, pid } => {
+                info!(self.log, "channel opened"; "channel" => channel.index(), "name" => name,
+                    "pid" => *pid);
+            }
+            Note::ChannelClosed { channel, name } => {
+                info!(self.log, "channel closed"; "channel" => channel.index(), "name" => name);
+            }
+        }
+    }
+}
+
+/// A packet could not be made.
+struct NoPacket;

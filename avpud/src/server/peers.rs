@@ -1,0 +1,242 @@
+//! All connections: accepting, looking up, deadlines of those that have not said Hello or are about to end.
+//!
+//! A connection keeps its slot from accepting to closing, so a session's key is unique while anything of it is left.
+
+use super::connection::{Connection, Fault};
+use crate::core::event::SessionKey;
+use crate::core::time::Micros;
+use crate::limits::{
+    ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, FAREWELL_TIMEOUT_US, GREETING_TIMEOUT_US,
+};
+use avpu_proto::reply::Reply;
+use avpu_proto::version::{DaemonHello, Reason};
+use mio::net::UnixListener;
+use mio::{Interest, Registry, Token};
+use std::io::{self, Write};
+
+/// Token of the first connection; those before it are the loop's own.
+const FIRST_TOKEN: usize = 16;
+
+/// A connection and what the core knows of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) connection: Connection,
+    /// The core was told that it opened, and not yet that it closed.
+    pub(super) in_core: bool,
+    /// Its Hello was answered.
+    pub(super) greeted: bool,
+    /// It can be told nothing any more.
+    dead: bool,
+    /// When it ends unless it goes on before.
+    deadline: Option<Micros>,
+}
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Peers {
+    slots: Vec<Option<Entry>>,
+    /// There may be connections that wait to be accepted.
+    accept_ready: bool,
+}
+
+/// What came of accepting.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A new connection.
+    One,
+    /// One that was closed at once, and why.
+    Refused(io::Error),
+    /// Nobody waits.
+    Nobody,
+}
+
+impl Peers {
+    pub(super) fn new() -> Self {
+        let mut slots = Vec::with_capacity(CONNECTIONS_MAX);
+        slots.resize_with(CONNECTIONS_MAX, || None);
+        Self {
+            slots,
+            accept_ready: true,
+        }
+    }
+
+    /// Whose readiness a token tells of.
+    pub(super) fn key(token: Token) -> Option<SessionKey> {
+        let index = token.0.checked_sub(FIRST_TOKEN)?;
+        u32::try_from(index).ok().map(SessionKey::new)
+    }
+
+    pub(super) fn get(&mut self, key: SessionKey) -> Option<&mut Entry> {
+        self.slots.get_mut(index(key))?.as_mut()
+    }
+
+    /// Keys of all connections.
+    pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> + use<> {
+        (0..u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).map(SessionKey::new)
+    }
+
+    /// The kernel tells that somebody waits to be accepted.
+    pub(super) fn note_waiting(&mut self) {
+        self.accept_ready = true;
+    }
+
+    /// How many may be accepted in this turn.
+    pub(super) fn accepts_left(&self) -> usize {
+        if self.accept_ready {
+            ACCEPTS_PER_TURN_MAX
+        } else {
+            0
+        }
+    }
+
+    /// Accepts one connection. Those beyond the last slot are closed at once, so that they do not wait in vain.
+    pub(super) fn accept(
+        &mut self,
+        listener: &UnixListener,
+        registry: &Registry,
+        now: Micros,
+    ) -> Accepted {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.accept_ready = false;
+                return Accepted::Nobody;
+            }
+            Err(error) => {
+                // Out of descriptors, or a peer that left while it waited: the next event tries again.
+                self.accept_ready = error.kind() == io::ErrorKind::ConnectionAborted;
+                return Accepted::Refused(error);
+            }
+        };
+        let Some(free) = self.slots.iter().position(Option::is_none) else {
+            // As far as it goes: a fresh socket has room, and the peer sees the end in any case.
+            let _ = (&stream).write(&DaemonHello::refused(Reason::TooManyClients).encode());
+            return Accepted::Refused(io::Error::other("all slots are in use"));
+        };
+        let taken = Connection::new(stream).and_then(|mut connection| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let token = Token(FIRST_TOKEN + free);
+            registry.register(connection.stream_mut(), token, interest)?;
+            Ok(connection)
+        });
+        match taken {
+            Ok(connection) => {
+                self.slots[free] = Some(Entry {
+                    connection,
+                    in_core: false,
+                    greeted: false,
+                    dead: false,
+                    deadline: Some(now.plus_us(GREETING_TIMEOUT_US)),
+                });
+                Accepted::One
+            }
+            Err(error) => Accepted::Refused(error),
+        }
+    }
+
+    /// Closes a connection that is over for good.
+    pub(super) fn remove_if_over(&mut self, key: SessionKey) {
+        if let Some(slot) = self.slots.get_mut(index(key))
+            && slot.as_ref().is_some_and(|entry| entry.dead)
+        {
+            *slot = None;
+            // Somebody may have waited for what this connection held.
+            self.accept_ready = true;
+        }
+    }
+
+    /// When the next connection runs out of time.
+    pub(super) fn deadline(&self) -> Option<Micros> {
+        let entries = self.slots.iter().flatten();
+        entries.filter_map(|entry| entry.deadline).min()
+    }
+
+    /// Some connection has something to do at once.
+    pub(super) fn has_work(&self) -> bool {
+        let mut entries = self.slots.iter().flatten();
+        self.accept_ready || entries.any(|entry| entry.connection.has_work())
+    }
+
+    /// Some connection has yet to read what it was told last.
+    pub(super) fn any_leaving(&self) -> bool {
+        let mut entries = self.slots.iter().flatten();
+        entries.any(|entry| entry.connection.is_leaving())
+    }
+}
+
+/// What came of telling a peer what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The connection goes on.
+    GoesOn,
+    /// It is over.
+    Over,
+}
+
+impl Entry {
+    /// Its Hello was answered with a welcome.
+    pub(super) fn welcome(&mut self, hello: DaemonHello) {
+        self.connection.greet(hello);
+        self.greeted = true;
+        self.deadline = None;
+    }
+
+    /// Its Hello is answered with a refusal, unless it was answered before; then it ends.
+    pub(super) fn turn_away(&mut self, hello: DaemonHello, now: Micros) {
+        if !self.greeted {
+            self.greeted = true;
+            self.connection.greet(hello);
+        }
+        self.say_farewell(now);
+    }
+
+    /// It is told what is wrong where it can still be told, then it ends.
+    pub(super) fn refuse(&mut self, fault: &Fault, now: Micros) {
+        match fault {
+            Fault::Hangup | Fault::Io(_) | Fault::SlowConsumer => self.dead = true,
+            Fault::Hello(_) | Fault::Silence => {
+                self.turn_away(DaemonHello::refused(Reason::NotHello), now);
+            }
+            Fault::Frame(_) | Fault::Kind(_) | Fault::Body(_) | Fault::Descriptors(_) => {
+                if self.greeted {
+                    let refusal = Reply::Refused(fault.refusal());
+                    self.dead |= self.connection.reply(0, &refusal, None).is_err();
+                    self.say_farewell(now);
+                } else {
+                    self.turn_away(DaemonHello::refused(Reason::NotHello), now);
+                }
+            }
+        }
+    }
+
+    /// It takes part: it is neither over nor about to end.
+    pub(super) fn is_open(&self) -> bool {
+        !self.dead && !self.connection.is_leaving()
+    }
+
+    /// Writes what waits for it.
+    pub(super) fn say(&mut self, now: Micros) -> Result<Said, Fault> {
+        if self.dead {
+            return Ok(Said::Over);
+        }
+        let overdue = self.deadline.is_some_and(|deadline| deadline <= now);
+        if overdue && self.connection.is_greeting() {
+            return Err(Fault::Silence);
+        }
+        let done = self.connection.flush()?;
+        if self.connection.is_leaving() && (done || overdue) {
+            self.dead = true;
+            return Ok(Said::Over);
+        }
+        Ok(Said::GoesOn)
+    }
+
+    fn say_farewell(&mut self, now: Micros) {
+        self.connection.say_farewell();
+        self.deadline = Some(now.plus_us(FAREWELL_TIMEOUT_US));
+    }
+}
+
+fn index(key: SessionKey) -> usize {
+    usize::try_from(key.value()).unwrap_or(usize::MAX)
+}
