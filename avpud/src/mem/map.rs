@@ -15,6 +15,7 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::{SysconfVar, sysconf};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -187,8 +188,9 @@ unsafe impl Send for Mapping {}
 impl Mapping {
     fn new(fd: BorrowedFd<'_>, offset_bytes: u64, len: ByteLen) -> io::Result<Self> {
         let overflow = || io::Error::from(nix::errno::Errno::EOVERFLOW);
-        // File offsets of a mapping are whole pages; 64 KiB covers every page size in use.
-        let lead = offset_bytes % PAGE_MAX;
+        // File offsets of a mapping are whole pages. No more than that is mapped: on a camera what lies before may be
+        // the kernel's.
+        let lead = offset_bytes % page_bytes()?;
         let lead_len = usize::try_from(lead).map_err(|_| overflow())?;
         let wanted = usize::try_from(len.value()).map_err(|_| overflow())?;
         if wanted == 0 {
@@ -329,8 +331,13 @@ impl Drop for Mapping {
     }
 }
 
-/// The largest page size of the targets, in bytes.
-const PAGE_MAX: u64 = 64 * 1024;
+fn page_bytes() -> io::Result<u64> {
+    let size = sysconf(SysconfVar::PAGE_SIZE)?.unwrap_or_default();
+    u64::try_from(size)
+        .ok()
+        .filter(|size| size.is_power_of_two())
+        .ok_or_else(|| io::Error::from(nix::errno::Errno::EINVAL))
+}
 
 /// Bytes up to the next whole word, at most `len`.
 fn lead_len(pointer: *mut u8, len: usize) -> usize {
