@@ -44,8 +44,7 @@ pub struct BenchChannel {
     pub stream: Vec<u8>,
     /// The visible parts of their reconstructions, I420.
     pub reconstructed: Vec<u8>,
-    /// Pictures that were lost and encoded again.
-    pub lost: u32,
+    lost: u32,
 }
 
 /// Keeps the last reconstruction as I420, whole macroblocks.
@@ -150,6 +149,12 @@ impl Bench {
         self.channels[channel].gop.force_idr();
     }
 
+    /// Pictures of a channel that were lost and encoded again.
+    #[must_use]
+    pub fn lost(&self, channel: usize) -> u32 {
+        self.channels[channel].lost
+    }
+
     /// Encodes a picture on a channel until it is delivered.
     ///
     /// # Panics
@@ -157,7 +162,7 @@ impl Bench {
     pub fn encode(&mut self, channel: usize, picture: &[u8]) {
         let source = &self.channels[channel].source.1;
         source.write_all_at(picture, 0).expect("written");
-        for _ in 0..8 {
+        for _ in 0..16 {
             if self.attempt(channel) {
                 return;
             }

@@ -3,6 +3,7 @@
 mod failures;
 mod fake;
 mod pictures;
+mod random;
 
 use super::{Completion, Engine, IrqVerdict, SpuriousCause};
 use crate::hw::irq::IrqLine;
