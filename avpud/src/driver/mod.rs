@@ -198,8 +198,8 @@ impl<D: Device> Engine<D> {
     /// [`Self::poll_completion`] or [`Self::reset`].
     ///
     /// # Errors
-    /// When the core has a job, the job does not fit its channel, or an access fails. The job has ended then; after a
-    /// failed access its channel has no reference.
+    /// When the core has a job, the job does not fit its channel, the core does not stop, or an access fails. The job has
+    /// ended then; in the last two cases its channel has no reference.
     pub fn start(&mut self, job: &EncodeJob) -> Result<(), DriverError> {
         if let Some(in_flight) = &self.in_flight {
             return Err(DriverError::EngineBusy { job: in_flight.job });
