@@ -50,8 +50,6 @@ pub(super) struct Reservation {
     pub(super) capacity: ByteLen,
     /// Nothing before this position is readable any more.
     pub(super) tail: u32,
-    /// The ring's head when there was no reservation.
-    head_before: u32,
 }
 
 /// The ring of one channel.
@@ -92,13 +90,11 @@ impl Ring {
             }
             self.packets.pop_front();
         }
-        let head_before = self.head;
         self.head = place.head;
         Some(Reservation {
             position: place.position,
             capacity: ByteLen::new(capacity),
             tail: self.packets.front().map_or(place.position, |p| p.position),
-            head_before,
         })
     }
 
@@ -124,9 +120,10 @@ impl Ring {
         sequence
     }
 
-    /// The reserved packet was not written.
+    /// The reserved packet was not written. What was skipped to reach its place stays skipped: the tail may have been
+    /// moved there, and it never goes back.
     pub(super) fn cancel(&mut self, room: &Reservation) {
-        self.give_back(room, room.head_before);
+        self.give_back(room, room.position);
     }
 
     /// Moves the head back unless something was reserved behind `room`.
@@ -301,6 +298,13 @@ mod tests {
         assert_eq!(room.capacity, ByteLen::new(4096));
         assert_eq!(room.tail, room.position);
         ring.cancel(&room);
+        let tail = room.tail;
+        let next = ring.reserve(ByteLen::new(1), ByteLen::new(1));
+        assert_eq!(
+            next.map(|room| room.tail),
+            Some(tail),
+            "a tail never goes back"
+        );
     }
 
     #[test]

@@ -1,0 +1,70 @@
+//! The broker in a simulated world: random clients, an engine with faults, virtual time, an oracle after each step.
+//!
+//! A failure prints its seed; `AVPU_SEED=n` runs that seed alone.
+
+mod client;
+mod oracle;
+mod rng;
+mod world;
+
+use oracle::Seen;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use world::World;
+
+const SEEDS: u64 = 300;
+const STEPS: u32 = 800;
+
+fn run(seed: u64) -> (u64, Seen) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| World::new(seed).run(STEPS)));
+    outcome.unwrap_or_else(|panic| {
+        eprintln!("the world of seed {seed} failed: run it alone with AVPU_SEED={seed}");
+        resume_unwind(panic)
+    })
+}
+
+fn seeds() -> Vec<u64> {
+    match std::env::var("AVPU_SEED") {
+        Ok(seed) => vec![seed.parse().expect("AVPU_SEED is a number")],
+        Err(_) => (1..=SEEDS).collect(),
+    }
+}
+
+#[test]
+fn nothing_that_clients_and_engine_do_breaks_an_invariant() {
+    let mut all = Seen::default();
+    let seeds = seeds();
+    let many = seeds.len() > 1;
+    for seed in seeds {
+        let (_, seen) = run(seed);
+        all.packets += seen.packets;
+        all.gaps += seen.gaps;
+        all.lost_gaps += seen.lost_gaps;
+        all.refused += seen.refused;
+        all.timeouts += seen.timeouts;
+        all.reference_lost += seen.reference_lost;
+        all.ends_of_stream += seen.ends_of_stream;
+        all.offline += seen.offline;
+    }
+    println!("{all:?}");
+    // Worlds in which these never happen would prove nothing about them.
+    if many {
+        let happened = [
+            all.packets,
+            all.gaps,
+            all.lost_gaps,
+            all.refused,
+            all.timeouts,
+            all.reference_lost,
+            all.ends_of_stream,
+            all.offline,
+        ];
+        assert!(happened.iter().all(|count| *count > 0), "{all:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in seeds().into_iter().take(20) {
+        assert_eq!(run(seed).0, run(seed).0, "seed {seed}");
+    }
+}

@@ -1,0 +1,379 @@
+//! What must hold whatever clients and engine do, judged from the broker's inputs and outputs alone.
+
+use avpu_proto::event::{Event, GapReason, Packet};
+use avpu_proto::reply::Reply;
+use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, SubscriptionId};
+use avpud::core::event::{Attach, LeaseKey, Output, SessionKey};
+use avpud::job::{ChannelKey, EncodeJob, JobId};
+use avpud::mem::addr::{ByteLen, PhysRange};
+use avpud::picture::PictureKind;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+pub(crate) struct Oracle {
+    arena: Option<PhysRange>,
+    sessions: BTreeSet<SessionKey>,
+    /// Requests without a reply.
+    asked: BTreeSet<(SessionKey, u16)>,
+    /// Channel that a submit named, until its reply.
+    submits: BTreeMap<(SessionKey, u16), ChannelId>,
+    /// Frames that were accepted and have not ended.
+    frames: BTreeSet<(SessionKey, ChannelId, FrameNumber)>,
+    channels: BTreeMap<ChannelKey, ChannelView>,
+    leases: BTreeMap<LeaseKey, PhysRange>,
+    readers: BTreeMap<SubscriptionId, ReaderView>,
+    /// What the hardware works on; also while it is being reset.
+    pub(crate) in_flight: Option<EncodeJob>,
+    /// The encoder was given up: nothing is safe and nothing matters.
+    pub(crate) offline: bool,
+    pub(crate) seen: Seen,
+}
+
+/// What a run has shown: a run in which nothing happens proves nothing.
+#[derive(Default, Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) packets: u32,
+    pub(crate) gaps: u32,
+    pub(crate) lost_gaps: u32,
+    pub(crate) refused: u32,
+    pub(crate) timeouts: u32,
+    pub(crate) reference_lost: u32,
+    pub(crate) ends_of_stream: u32,
+    pub(crate) offline: u32,
+}
+
+struct ChannelView {
+    id: ChannelId,
+    memory: PhysRange,
+    ring_bytes: u32,
+    tail: u32,
+    /// Index in its group of the picture that the next P refers to.
+    reference: Option<u32>,
+    delivering: Option<JobId>,
+}
+
+struct ReaderView {
+    session: SessionKey,
+    channel: ChannelId,
+    credits: u16,
+    outstanding: BTreeSet<u32>,
+    /// The packet that must come next; `None`: any IDR.
+    next: Option<u32>,
+}
+
+impl Oracle {
+    pub(crate) fn new(arena: PhysRange) -> Self {
+        Self {
+            arena: Some(arena),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn opened(&mut self, session: SessionKey) {
+        self.sessions.insert(session);
+    }
+
+    pub(crate) fn closed(&mut self, session: SessionKey) {
+        self.sessions.remove(&session);
+        self.asked.retain(|(asker, _)| *asker != session);
+        self.submits.retain(|(asker, _), _| *asker != session);
+        self.frames.retain(|(owner, _, _)| *owner != session);
+        self.readers.retain(|_, reader| reader.session != session);
+    }
+
+    pub(crate) fn asked(&mut self, session: SessionKey, id: u16, submit: Option<ChannelId>) {
+        assert!(self.asked.insert((session, id)), "the script reuses an id");
+        if let Some(channel) = submit {
+            self.submits.insert((session, id), channel);
+        }
+    }
+
+    pub(crate) fn released(&mut self, subscription: SubscriptionId, last: u32) {
+        if let Some(reader) = self.readers.get_mut(&subscription) {
+            reader.outstanding.retain(|sequence| *sequence > last);
+        }
+    }
+
+    pub(crate) fn unsubscribed(&mut self, subscription: SubscriptionId) {
+        self.readers.remove(&subscription);
+    }
+
+    /// The job in flight ended; `None` when its picture is of no use.
+    pub(crate) fn engine_done(&mut self) {
+        self.in_flight = None;
+    }
+
+    /// A picture of this channel was not delivered.
+    pub(crate) fn lost(&mut self, channel: ChannelKey) {
+        if let Some(view) = self.channels.get_mut(&channel) {
+            view.reference = None;
+        }
+    }
+
+    /// The shell has put a picture into the ring.
+    pub(crate) fn delivered(&mut self, job: &EncodeJob) {
+        let view = self.channels.get_mut(&job.channel).expect("a live channel");
+        view.delivering = None;
+        if job.kind == PictureKind::P {
+            assert_eq!(
+                view.reference.map(|index| index + 1),
+                Some(job.gop_index),
+                "a P picture was delivered whose reference was not"
+            );
+        }
+        view.reference = Some(job.gop_index);
+    }
+
+    /// The shell could not put a picture into the ring.
+    pub(crate) fn not_delivered(&mut self, job: &EncodeJob) {
+        let view = self.channels.get_mut(&job.channel).expect("a live channel");
+        view.delivering = None;
+        view.reference = None;
+    }
+
+    pub(crate) fn check(&mut self, output: &Output) {
+        match output {
+            Output::Reply {
+                session,
+                id,
+                body,
+                attach,
+            } => self.check_reply(*session, *id, body, *attach),
+            Output::Event { session, body } => self.check_event(*session, body),
+            Output::CreateChannel {
+                channel,
+                id,
+                memory,
+                ring_bytes,
+                ..
+            } => {
+                self.check_free(*memory);
+                assert!(ring_bytes.value().is_power_of_two());
+                let view = ChannelView {
+                    id: *id,
+                    memory: *memory,
+                    ring_bytes: ring_bytes.value(),
+                    tail: 0,
+                    reference: None,
+                    delivering: None,
+                };
+                let before = self.channels.insert(*channel, view);
+                assert!(before.is_none(), "a channel's slot is used twice");
+            }
+            Output::DestroyChannel { channel } => {
+                let view = self.channels.remove(channel).expect("a live channel");
+                assert_eq!(view.delivering, None, "destroyed while being delivered");
+                if let Some(job) = self.in_flight.filter(|_| !self.offline) {
+                    assert_ne!(job.channel, *channel, "destroyed while in flight");
+                }
+            }
+            Output::GrantLease { lease, memory } => {
+                self.check_free(*memory);
+                assert!(self.leases.insert(*lease, *memory).is_none());
+            }
+            Output::RevokeLease { lease, memory } => {
+                assert_eq!(self.leases.remove(lease), Some(*memory));
+                if let Some(job) = self.in_flight.filter(|_| !self.offline) {
+                    assert!(
+                        !job.source.overlaps(*memory),
+                        "a lease is taken back while the encoder reads it"
+                    );
+                }
+            }
+            Output::Submit(job) => self.check_submit(job),
+            Output::Deliver {
+                job,
+                channel,
+                tail,
+                position,
+                capacity,
+            } => self.check_deliver(*job, *channel, *tail, *position, *capacity),
+            Output::Close { session, .. } => {
+                assert!(self.sessions.contains(session) || !self.sessions.is_empty());
+            }
+            Output::Discard { .. }
+            | Output::Reset { .. }
+            | Output::Finished { .. }
+            | Output::Note(_) => {}
+        }
+    }
+
+    /// The shell could not make what it was asked for.
+    pub(crate) fn not_created(&mut self, channel: ChannelKey) {
+        self.channels.remove(&channel);
+    }
+
+    pub(crate) fn not_granted(&mut self, lease: LeaseKey) {
+        self.leases.remove(&lease);
+    }
+
+    /// After the last client has left and the engine is idle.
+    pub(crate) fn check_empty(&self) {
+        assert!(
+            self.frames.is_empty(),
+            "frames never ended: {:?}",
+            self.frames
+        );
+        assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
+        if !self.offline {
+            assert!(self.leases.is_empty(), "leases left: {:?}", self.leases);
+            let left: Vec<_> = self.channels.keys().collect();
+            assert!(left.is_empty(), "channels left: {left:?}");
+        }
+    }
+
+    /// Before clients leave, with nothing in flight: everything accepted has ended, everything asked was answered.
+    pub(crate) fn check_settled(&self) {
+        assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
+        assert!(
+            self.frames.is_empty(),
+            "frames never ended: {:?}",
+            self.frames
+        );
+    }
+
+    fn check_reply(&mut self, session: SessionKey, id: u16, body: &Reply, attach: Attach) {
+        assert!(
+            self.asked.remove(&(session, id)),
+            "a reply to nobody or a second one: {session:?} {id} {body:?}"
+        );
+        let submit = self.submits.remove(&(session, id));
+        match body {
+            Reply::Submitted(accepted) => {
+                let channel = submit.expect("the reply to a submit");
+                let frame = (session, channel, accepted.frame);
+                assert!(self.frames.insert(frame), "a frame is accepted twice");
+            }
+            Reply::Subscribed(subscribed) => {
+                assert!(matches!(attach, Attach::Ring(_)));
+                let view = ReaderView {
+                    session,
+                    channel: subscribed.channel,
+                    credits: subscribed.credits,
+                    outstanding: BTreeSet::new(),
+                    next: None,
+                };
+                let before = self.readers.insert(subscribed.subscription, view);
+                assert!(before.is_none(), "a subscription's number is used twice");
+            }
+            Reply::Refused(_) => self.seen.refused += 1,
+            _ => {}
+        }
+    }
+
+    fn check_event(&mut self, session: SessionKey, body: &Event) {
+        assert!(self.sessions.contains(&session), "an event to nobody");
+        match body {
+            Event::SourceReleased(released) => {
+                let frame = (session, released.channel, released.frame);
+                assert!(self.frames.remove(&frame), "a frame ends twice: {frame:?}");
+                if let FrameEnd::Failed(reason) = released.end {
+                    self.seen.timeouts += u32::from(reason == types::FailReason::Timeout);
+                    let reference = types::FailReason::ReferenceLost;
+                    self.seen.reference_lost += u32::from(reason == reference);
+                }
+            }
+            Event::Packet(packet) => self.check_packet(session, packet),
+            Event::Gap(gap) => {
+                let reader = self.readers.get_mut(&gap.subscription);
+                let reader = reader.expect("a gap of a reader");
+                assert!(gap.count > 0, "a gap of nothing");
+                if gap.reason == GapReason::Lost {
+                    self.seen.lost_gaps += 1;
+                } else {
+                    self.seen.gaps += 1;
+                }
+                reader.next = None;
+            }
+            Event::EndOfStream(end) => {
+                self.seen.ends_of_stream += 1;
+                if let Some(subscription) = end.subscription {
+                    let reader = self.readers.remove(&subscription);
+                    assert!(reader.is_some_and(|r| r.session == session));
+                }
+            }
+            Event::ChannelChanged(_) | Event::EngineReset(_) | Event::Shutdown => {}
+        }
+    }
+
+    fn check_packet(&mut self, session: SessionKey, packet: &Packet) {
+        self.seen.packets += 1;
+        let reader = self.readers.get_mut(&packet.subscription);
+        let reader = reader.expect("a packet of a reader");
+        assert_eq!(reader.session, session);
+        let sequence = packet.sequence.value();
+        match reader.next {
+            Some(next) => assert_eq!(sequence, next, "a packet is missing without a gap"),
+            None => assert_eq!(
+                packet.kind,
+                types::PictureKind::Idr,
+                "a reader starts with a picture that refers to another"
+            ),
+        }
+        reader.next = Some(sequence + 1);
+        assert!(
+            reader.outstanding.insert(sequence),
+            "a packet is sent twice"
+        );
+        assert!(
+            reader.outstanding.len() <= usize::from(reader.credits),
+            "a reader gets more than its credits"
+        );
+        let mut views = self.channels.values();
+        let view = views.find(|view| view.id == reader.channel);
+        let view = view.expect("a packet of a live channel");
+        assert_eq!(packet.offset_bytes, packet.position % view.ring_bytes);
+        assert!(packet.offset_bytes + packet.len_bytes <= view.ring_bytes);
+        let age = packet.position.wrapping_sub(view.tail);
+        assert!(
+            age < view.ring_bytes,
+            "a packet is sent that was overwritten"
+        );
+    }
+
+    fn check_submit(&mut self, job: &EncodeJob) {
+        assert!(self.in_flight.is_none(), "two jobs in one engine");
+        let view = self.channels.get(&job.channel).expect("a live channel");
+        let arena = self.arena.expect("set at the start");
+        assert!(!view.memory.overlaps(job.source));
+        if arena.overlaps(job.source) {
+            let mut leases = self.leases.values();
+            assert!(
+                leases.any(|lease| lease.contains_range(job.source)),
+                "the encoder reads what nobody leased"
+            );
+        }
+        assert!(!job.header.bytes().is_empty());
+        self.in_flight = Some(*job);
+    }
+
+    fn check_deliver(
+        &mut self,
+        job: JobId,
+        channel: ChannelKey,
+        tail: u32,
+        position: u32,
+        capacity: ByteLen,
+    ) {
+        let view = self.channels.get_mut(&channel).expect("a live channel");
+        assert_eq!(view.delivering.replace(job), None);
+        let (ring, room) = (view.ring_bytes, capacity.value());
+        assert!(position % ring + room <= ring, "a packet wraps");
+        assert!(
+            position.wrapping_add(room).wrapping_sub(tail) <= ring,
+            "a packet overwrites what is still readable"
+        );
+        assert!(tail.wrapping_sub(view.tail) < 1 << 31, "the tail goes back");
+        view.tail = tail;
+    }
+
+    fn check_free(&self, memory: PhysRange) {
+        let arena = self.arena.expect("set at the start");
+        assert!(arena.contains_range(memory), "memory outside the arena");
+        let leases = self.leases.values().copied();
+        let channels = self.channels.values().map(|view| view.memory);
+        for other in leases.chain(channels) {
+            assert!(!other.overlaps(memory), "memory is leased twice");
+        }
+    }
+}
