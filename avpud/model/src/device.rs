@@ -74,6 +74,7 @@ struct Locked<'a>(&'a Mutex<SegmentedMemory>);
 
 struct State {
     engine: Engine,
+    dump_failure: Option<io::Error>,
     ended: bool,
 }
 
@@ -87,10 +88,10 @@ impl ModelDevice {
         memory: SegmentedMemory,
         sink: Option<Box<dyn ReconstructionSink>>,
     ) -> io::Result<Self> {
-        let mut sinks = Vec::from_iter(sink);
-        if let Some(directory) = &config.dump {
-            sinks.push(Box::new(DumpSink::create(directory)?));
-        }
+        let dump = match &config.dump {
+            Some(directory) => Some(DumpSink::create(directory)?),
+            None => None,
+        };
         let shared = Arc::new(Shared {
             start: Instant::now(),
             state: Mutex::new(State {
@@ -99,6 +100,7 @@ impl ModelDevice {
                     faults: config.faults.clone(),
                     seed: config.seed,
                 }),
+                dump_failure: None,
                 ended: false,
             }),
             memory: Mutex::new(memory),
@@ -109,7 +111,7 @@ impl ModelDevice {
         let of_worker = Arc::clone(&shared);
         let worker = thread::Builder::new()
             .name("avpu-model".to_owned())
-            .spawn(move || of_worker.work(body, sinks))?;
+            .spawn(move || of_worker.work(body, sink, dump))?;
         Ok(Self {
             shared,
             worker: Some(worker),
@@ -142,6 +144,12 @@ impl ModelDevice {
     #[must_use]
     pub fn take_faults(&self) -> Vec<ModelFault> {
         self.shared.state().take_faults()
+    }
+
+    /// Takes the last error of writing reconstructions to files; what failed is missing from them.
+    #[must_use]
+    pub fn take_dump_failure(&self) -> Option<io::Error> {
+        self.shared.state().dump_failure.take()
     }
 }
 
@@ -298,7 +306,12 @@ impl Shared {
     }
 
     /// The worker: makes pictures without a lock, writes them back under both.
-    fn work(&self, mut body: Body, mut sinks: Vec<Box<dyn ReconstructionSink>>) {
+    fn work(
+        &self,
+        mut body: Body,
+        mut sink: Option<Box<dyn ReconstructionSink>>,
+        mut dump: Option<DumpSink>,
+    ) {
         let mut state = self.state();
         while !state.ended {
             if let Some(work) = state.engine.work() {
@@ -317,8 +330,13 @@ impl Shared {
                     let written = state.engine.advance(now_us, finished.as_ref(), &mut memory);
                     let frame = finished.and_then(|finished| finished.reconstruction);
                     if let (Some(info), Some(frame)) = (written, frame) {
-                        for sink in &mut sinks {
+                        // Under the lock: who takes the interrupt finds the reconstruction delivered.
+                        if let Some(sink) = &mut sink {
                             sink.picture(&info, frame);
+                        }
+                        if let Some(dump) = &mut dump {
+                            dump.picture(&info, frame);
+                            state.dump_failure = dump.take_failure().or(state.dump_failure.take());
                         }
                     }
                     self.wake_waiter.notify_one();

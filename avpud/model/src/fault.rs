@@ -95,6 +95,7 @@ enum Problem {
     Schedule,
     Number(String),
     Range,
+    Argument(u32),
 }
 
 impl FaultKind {
@@ -150,6 +151,16 @@ impl FaultKind {
             Self::ErrorFill => 0x80,
             Self::LateTail => 1_000,
             _ => 0,
+        }
+    }
+
+    /// The largest argument that means something.
+    fn argument_max(self) -> u32 {
+        match self {
+            // The driver hands on lines 0 to 19.
+            Self::Wake => 19,
+            Self::ErrorFill => 0xff,
+            _ => u32::MAX,
         }
     }
 
@@ -216,10 +227,14 @@ impl FaultRule {
         if empty {
             return Err(fail(Problem::Range));
         }
+        let argument = argument.unwrap_or(kind.default_argument());
+        if argument > kind.argument_max() {
+            return Err(fail(Problem::Argument(kind.argument_max())));
+        }
         Ok(Self {
             kind,
             schedule,
-            argument: argument.unwrap_or(kind.default_argument()),
+            argument,
         })
     }
 }
@@ -306,6 +321,9 @@ impl fmt::Display for FaultPlanError {
             Problem::Number(digits) => {
                 write!(f, "expected a number in fault {found}, found {digits:?}")
             }
+            Problem::Argument(max) => {
+                write!(f, "expected an argument up to {max}, found {found}")
+            }
             Problem::Range => write!(
                 f,
                 "expected pictures in order and a period above 0, found {found}"
@@ -365,6 +383,7 @@ mod tests {
             ("lost@9-3", "in order"),
             ("lost/0", "above 0"),
             ("late@1:", "expected a number"),
+            ("wake@1:20", "up to 19"),
         ] {
             let message = FaultRule::parse(text).expect_err(text).to_string();
             assert!(message.contains(part), "{message}");

@@ -2,10 +2,14 @@
 
 mod host;
 
+use avpu_model::body::Body;
+use avpu_model::engine::{Engine, EngineConfig};
 use avpu_model::memory::{FlushDirection, Image, Memory, PlainMemory, Segment, SegmentedMemory};
 use avpu_model::registers::{RegisterError, offset};
 use avpu_model::violation::Violation;
-use avpu_model::{DeviceBusy, ModelConfig, ModelDevice, ModelHandle, ModelIrq, WaitError};
+use avpu_model::{
+    BodyKind, DeviceBusy, ModelConfig, ModelDevice, ModelHandle, ModelIrq, WaitError,
+};
 use host::{BASE, Channel, Host};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -279,6 +283,71 @@ fn an_overlay_is_what_the_device_reads_until_it_is_removed() {
     assert_ne!(over, before);
     handle.remove(source, len).expect("an overlay");
     assert_eq!(encode(&mut irq), before);
+}
+
+#[test]
+fn memory_that_is_taken_away_from_a_running_picture_hangs_the_bus() {
+    let channel = Channel::new(BASE, 48, 40);
+    let (arena, leased) = (
+        file(channel.source - BASE),
+        file(channel.end - channel.source),
+    );
+    let mut memory = SegmentedMemory::new();
+    for (start, end, of) in [
+        (BASE, channel.source, arena),
+        (channel.source, channel.end, leased),
+    ] {
+        memory.lay(Segment::new(start, end - start, Image::new(of, 0), None).expect("a range"));
+    }
+    channel.prepare(&mut memory);
+    host::store(&mut memory, channel.slot(0), &channel.list(0, 30));
+    let mut engine = Engine::new(EngineConfig::default());
+    let mut body = Body::new(BodyKind::Picture);
+    for (register, value) in [
+        (offset::MISC_CTRL, 0x1000),
+        (offset::TOP_CTRL, 0x80),
+        (offset::CLOCK, 1),
+        (offset::RESET, 1),
+        (offset::RESET, 2),
+        (offset::RESET, 4),
+        (offset::IRQ_MASK, 1),
+        (offset::CL_ADDR, channel.slot(0)),
+        (offset::CL_PUSH, 2),
+    ] {
+        engine
+            .write(0, register, value, &memory)
+            .expect("a register");
+    }
+    let work = engine.work().expect("a picture to make");
+    memory
+        .remove(channel.source, channel.end - channel.source)
+        .expect("a segment");
+    body.load(&work, &memory);
+    body.encode();
+    assert!(engine.ready(1_000, work.number));
+    let written = engine.advance(1_000, body.finished().as_ref(), &mut memory);
+    assert_eq!(written, None);
+    assert!(matches!(
+        engine.faults()[..],
+        [avpu_model::violation::ModelFault {
+            picture: Some(0),
+            violation: Violation::Address { .. }
+        }]
+    ));
+    assert_eq!(engine.read(1_001, offset::IP_ID), Ok(3));
+}
+
+#[test]
+fn a_dump_that_cannot_be_written_is_told() {
+    let directory = std::env::temp_dir().join(format!("avpu-model-full-{}", std::process::id()));
+    let board = Board::new(&format!("pace=free,dump={}", directory.display()));
+    let (handle, mut irq) = opened(&board);
+    std::fs::remove_dir(&directory).expect("an empty directory");
+    board.start(&handle, 0);
+    assert_eq!(irq.wait(), Ok(0));
+    let failure = board.device.take_dump_failure().expect("a failure");
+    assert_eq!(failure.kind(), std::io::ErrorKind::NotFound);
+    assert!(board.device.take_dump_failure().is_none());
 }
 
 #[test]

@@ -214,3 +214,19 @@ fn the_device_opens_once_and_forgets_interrupts_that_nobody_took() {
     assert!(host.machine.engine().open());
     assert_eq!(host.wait(), Waited::Nothing);
 }
+
+#[test]
+fn a_picture_that_is_made_too_late_completes_then_and_is_counted() {
+    let mut host = pattern();
+    let words = host.channel.list(0, 30);
+    host.start(0, &words);
+    let made_us = host.now_us + 7_000;
+    let engine = host.machine.engine();
+    let number = engine.work().expect("a picture to make").number;
+    assert!(engine.work().is_none());
+    assert_eq!(engine.next_event_us(), None);
+    assert!(engine.ready(made_us, number));
+    assert_eq!(engine.next_event_us(), Some(made_us));
+    assert_eq!(engine.counters().late, 1);
+    assert!(!engine.ready(made_us, number + 1));
+}
