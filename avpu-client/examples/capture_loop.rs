@@ -104,7 +104,7 @@ fn leased(output: &str, frames: u64) -> Result<(), Box<dyn Error>> {
         };
         let (buffer, timestamp) = full;
         submit(&channel, buffer, timestamp)?;
-        while let Some(released) = channel.try_next_released() {
+        while let Some(released) = channel.try_next_released()? {
             driver.queue(checked(released)?.into_buffer().ok_or("not a buffer")?);
         }
         while let Some(next) = reader.try_next_packet()? {
@@ -140,7 +140,7 @@ fn window(output: &str, address: &str, buffers: &str, frames: &str) -> Result<()
         };
         let (address, timestamp) = full;
         submit(&channel, address, timestamp)?;
-        while let Some(released) = channel.try_next_released() {
+        while let Some(released) = channel.try_next_released()? {
             driver.queue(checked(released)?.address());
         }
         while let Some(next) = reader.try_next_packet()? {

@@ -4,7 +4,7 @@ use crate::error::{ClientError, ProtocolError};
 use crate::mem::map::{Access, Mapping};
 use avpu_proto::reply::{BuffersLeased, LeasedBuffer};
 use avpu_proto::types::{Address, BufferAccess, LeaseId, SourceLayout};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,6 +151,7 @@ fn map_bytes(
         }
         BufferAccess::Descriptor { offset_bytes, .. } => {
             let descriptor = descriptor.ok_or(ProtocolError::DescriptorMissing)?;
+            check_file(descriptor, *offset_bytes, leased.layout.len_bytes)?;
             Mapping::new(descriptor, *offset_bytes, len, Access::ReadWrite)?
         }
         BufferAccess::PhysicalDevice {
@@ -169,6 +170,16 @@ fn map_bytes(
         }
     };
     Ok(Bytes::Mapped(mapping))
+}
+
+/// A file that is shorter than the buffer would end this process with SIGBUS at the first write behind its end.
+fn check_file(descriptor: &OwnedFd, offset_bytes: u64, len_bytes: u32) -> Result<(), ClientError> {
+    let metadata = File::from(descriptor.try_clone()?).metadata()?;
+    let end = offset_bytes.checked_add(u64::from(len_bytes));
+    if metadata.is_file() && end.is_none_or(|end| end > metadata.len()) {
+        return Err(ProtocolError::LeaseInconsistent.into());
+    }
+    Ok(())
 }
 
 const O_SYNC: i32 = nix::libc::O_SYNC;

@@ -15,6 +15,7 @@ use avpu_proto::request::{
 use avpu_proto::types::{
     ChannelId, Class, Codec, FrameNumber, FrameRate, Join, Profile, RateControl,
 };
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +189,8 @@ impl Channel {
             live: false,
             leases: Vec::new(),
             in_flight: Vec::new(),
-            released: std::collections::VecDeque::new(),
+            released: VecDeque::new(),
+            polled: false,
             ended: None,
         };
         state.ledger.channels.insert(key, slot);
@@ -347,12 +349,16 @@ impl Channel {
     }
 
     /// The next frame that has ended, if there is one now.
-    pub fn try_next_released(&self) -> Option<Released> {
-        // A broken connection shows when the queue is empty and something is waited for.
-        let _ = self.inner.connection.turn();
-        slot_of(&mut self.inner.connection.lock(), self.inner.key)?
-            .released
-            .pop_front()
+    ///
+    /// # Errors
+    /// When the connection is gone and every frame lost with it was given back.
+    pub fn try_next_released(&self) -> Result<Option<Released>, ClientError> {
+        let key = self.inner.key;
+        self.inner.connection.poll(|state| {
+            let slot = slot_of(state, key)?;
+            slot.polled = true;
+            slot.released.pop_front()
+        })
     }
 
     /// Frames that were accepted and have not ended.

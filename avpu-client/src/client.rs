@@ -16,7 +16,7 @@ use avpu_proto::request::{
 use avpu_proto::socket::{RUNTIME_DIR_VARIABLE, SOCKET_VARIABLE};
 use avpu_proto::types::{Address, ChannelId, Join};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -241,26 +241,20 @@ impl Client {
     /// # Errors
     /// When the daemon is gone and what arrived before was taken.
     pub fn try_next_event(&self) -> Result<Option<Event>, ClientError> {
-        let turned = self.connection().turn();
-        match self.connection().lock().take_event() {
-            Some(event) => Ok(Some(event)),
-            None => turned.map(|()| None),
-        }
+        self.connection().poll(|state| {
+            state.ledger.events_polled = true;
+            state.take_event()
+        })
     }
 
-    /// A descriptor to wait at with `poll`: when it is readable, call one of the `try_` methods. It is another one
-    /// after a reconnect.
+    /// A descriptor of one's own for `poll`, for reading: it is ready when the daemon has sent something, and while
+    /// something waits to be taken by a `try_` method that was called before. So call those that one uses until each
+    /// answers that there is nothing, then wait. It is the same after a reconnect.
     ///
     /// # Errors
     /// When the system gives no descriptor.
     pub fn as_fd(&self) -> Result<OwnedFd, ClientError> {
-        Ok(self.connection().transport().as_fd().try_clone_to_owned()?)
-    }
-
-    /// The descriptor is to be waited at for writing too.
-    #[must_use]
-    pub fn wants_write(&self) -> bool {
-        self.connection().has_output()
+        Ok(self.connection().readiness()?)
     }
 
     /// Connects again after the daemon went away and restores what this client had: channels, leases, readers,
@@ -325,7 +319,7 @@ impl Client {
         Ok(())
     }
 
-    /// An own channel is found by its new id, another's by its name: ids do not outlive the daemon.
+    /// An own channel is found by its new id, which its name need not be; any other by its name.
     fn subscribe_again(&self, key: Key) -> Result<(), ClientError> {
         let mut state = self.connection().lock();
         let own = state.ledger.readers.get(&key).and_then(|slot| slot.own);
@@ -336,8 +330,9 @@ impl Client {
         let Some(slot) = state.ledger.readers.get_mut(&key) else {
             return Ok(());
         };
-        if let Some(id) = id {
-            slot.request.channel = id;
+        match id {
+            Some(id) => slot.request.channel = id,
+            None => slot.request.name.clone_from(&slot.name),
         }
         drop(state);
         subscribe_on_wire(self.connection(), key)

@@ -7,6 +7,7 @@
 
 use crate::error::{ClientError, ProtocolError};
 use crate::ledger::{InFlight, Key, Ledger, Outcome, Released, Source};
+use crate::readiness::Readiness;
 use crate::session::{Incoming, Session};
 use crate::sys::ControlRoom;
 use crate::transport::{Transfer, Transport};
@@ -15,6 +16,7 @@ use avpu_proto::frame::RequestId;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
 use nix::poll::PollFlags;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,7 +65,7 @@ struct Answer {
 enum Breach {
     Disconnected,
     Protocol(ProtocolError),
-    Io(std::io::ErrorKind),
+    Io(io::ErrorKind),
 }
 
 impl Breach {
@@ -86,6 +88,7 @@ pub(crate) struct State {
     /// A thread waits at the socket.
     reading: bool,
     broken: Option<Breach>,
+    readiness: Option<Readiness>,
     /// Counts connections: a wait that began on another one is over.
     generation: u32,
 }
@@ -119,6 +122,7 @@ impl Connection {
                 room: ControlRoom::new(),
                 reading: false,
                 broken: None,
+                readiness: None,
                 generation: 0,
             }),
             arrived: Condvar::new(),
@@ -130,9 +134,17 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The transport as it is now.
-    pub(crate) fn transport(&self) -> Arc<Transport> {
-        Arc::clone(&self.lock().transport)
+    /// A descriptor for the caller's own `poll`.
+    pub(crate) fn readiness(&self) -> io::Result<OwnedFd> {
+        let mut state = self.lock();
+        if state.readiness.is_none() {
+            state.readiness = Some(Readiness::new(&state.transport)?);
+        }
+        state.update_readiness();
+        match &state.readiness {
+            Some(readiness) => readiness.descriptor(),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Sends a request and waits for its reply.
@@ -196,6 +208,7 @@ impl Connection {
             // when the connection ends.
             let _ = state.session.request(request, Tag::Discard);
             state.flush();
+            state.update_readiness();
         }
     }
 
@@ -271,6 +284,7 @@ impl Connection {
         let mut late = false;
         loop {
             if let Some(result) = ready(&mut state) {
+                state.update_readiness();
                 return Ok(result);
             }
             if state.generation != generation {
@@ -325,23 +339,22 @@ impl Connection {
         }
     }
 
-    /// Takes in what is there, without waiting.
-    pub(crate) fn turn(&self) -> Result<(), ClientError> {
+    /// Takes in what is there, without waiting, and answers what `take` finds. An error only when it finds nothing.
+    pub(crate) fn poll<R>(
+        &self,
+        mut take: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<Option<R>, ClientError> {
         let mut state = self.lock();
-        if !state.reading {
-            while state.turn() {
-                self.arrived.notify_all();
-            }
+        let mut taken = take(&mut state);
+        while taken.is_none() && !state.reading && state.turn() {
+            self.arrived.notify_all();
+            taken = take(&mut state);
         }
-        state
-            .broken
-            .as_ref()
-            .map_or(Ok(()), |breach| Err(breach.error()))
-    }
-
-    /// Bytes wait for the socket to take them.
-    pub(crate) fn has_output(&self) -> bool {
-        !self.lock().session.output().is_empty()
+        state.update_readiness();
+        match (taken, &state.broken) {
+            (None, Some(breach)) => Err(breach.error()),
+            (taken, _) => Ok(taken),
+        }
     }
 
     /// Replaces the connection. Calls in progress on the old one end as disconnected.
@@ -351,13 +364,20 @@ impl Connection {
         // Wakes a thread that still waits at the old one.
         state.transport.close();
         state.generation = state.generation.wrapping_add(1);
-        state.transport = Arc::new(transport);
+        let new = Arc::new(transport);
+        let old = std::mem::replace(&mut state.transport, Arc::clone(&new));
         state.session = Session::new();
         // A source whose submit was broken off is still fetched by the thread that waited for it.
         state.answers.retain(|answer| answer.source.is_some());
         state.reading = false;
         state.broken = None;
         state.ledger.handle_restart();
+        if let Some(readiness) = &mut state.readiness
+            && let Err(error) = readiness.replace(&old, &new)
+        {
+            state.break_off(Breach::Io(error.kind()));
+        }
+        state.update_readiness();
         drop(state);
         self.arrived.notify_all();
     }
@@ -376,6 +396,25 @@ impl State {
 
     /// One step without waiting: write, read, put what arrived where it belongs. `false`: nothing to do now.
     fn turn(&mut self) -> bool {
+        let moved = self.step();
+        if moved {
+            self.update_readiness();
+        }
+        moved
+    }
+
+    /// Tells those who wait with their own `poll` what there is for them.
+    fn update_readiness(&mut self) {
+        if let Some(readiness) = &mut self.readiness {
+            let waits = self.ledger.waits_for_poller();
+            let writes = !self.session.output().is_empty();
+            if let Err(error) = readiness.update(&self.transport, waits, writes) {
+                self.break_off(Breach::Io(error.kind()));
+            }
+        }
+    }
+
+    fn step(&mut self) -> bool {
         if self.broken.is_some() || self.ledger.is_full() {
             return false;
         }

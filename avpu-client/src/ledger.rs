@@ -102,6 +102,8 @@ pub(crate) struct ChannelSlot {
     pub(crate) leases: Vec<Arc<Lease>>,
     pub(crate) in_flight: Vec<InFlight>,
     pub(crate) released: VecDeque<Released>,
+    /// Somebody takes from `released` without waiting.
+    pub(crate) polled: bool,
     pub(crate) ended: Option<EndOfStream>,
 }
 
@@ -120,15 +122,17 @@ pub(crate) struct ReaderSlot {
     pub(crate) request: Subscribe,
     /// The channel, where it is one of this client's own.
     pub(crate) own: Option<Key>,
+    /// The channel's name, by which it is found again: ids do not outlive the daemon.
+    pub(crate) name: String,
     /// Absent until the daemon answered. Set before the first packet is taken in, which may follow at once.
     pub(crate) subscribed: Option<Subscribed>,
     /// Absent until it is mapped.
     pub(crate) ring: Option<Arc<Ring>>,
     pub(crate) arrived: VecDeque<Arrived>,
+    /// Somebody takes from `arrived` without waiting.
+    pub(crate) polled: bool,
     /// Last packet that was copied out and not yet given back.
     pub(crate) copied: Option<Sequence>,
-    /// How many those are.
-    pub(crate) copied_count: u16,
 }
 
 #[derive(Debug)]
@@ -146,6 +150,8 @@ pub(crate) struct Ledger {
     pub(crate) regions: BTreeMap<Key, RegionSlot>,
     pub(crate) watching: bool,
     pub(crate) events: VecDeque<Event>,
+    /// Somebody takes from `events` without waiting.
+    pub(crate) events_polled: bool,
 }
 
 impl Ledger {
@@ -164,6 +170,15 @@ impl Ledger {
             || readers
                 .map(|slot| slot.arrived.len())
                 .any(|len| len >= WAITING_MAX)
+    }
+
+    /// Something waits for somebody who takes it without waiting.
+    pub(crate) fn waits_for_poller(&self) -> bool {
+        let mut channels = self.channels.values();
+        let mut readers = self.readers.values();
+        channels.any(|slot| slot.polled && !slot.released.is_empty())
+            || readers.any(|slot| slot.polled && !slot.arrived.is_empty())
+            || (self.events_polled && !self.events.is_empty())
     }
 
     /// Puts an event where its taker finds it. One for what was closed meanwhile is dropped.
@@ -222,7 +237,6 @@ impl Ledger {
             slot.subscribed = None;
             slot.ring = None;
             slot.copied = None;
-            slot.copied_count = 0;
             slot.arrived.clear();
             slot.arrived.push_back(Arrived::Restarted);
         }

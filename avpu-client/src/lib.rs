@@ -36,6 +36,7 @@ mod ledger;
 mod listing;
 mod mem;
 mod reader;
+mod readiness;
 pub mod session;
 pub mod source;
 pub mod sys;

@@ -78,11 +78,12 @@ impl Reader {
         let slot = ReaderSlot {
             request,
             own,
+            name: String::new(),
             subscribed: None,
             ring: None,
             arrived: VecDeque::new(),
+            polled: false,
             copied: None,
-            copied_count: 0,
         };
         state.ledger.readers.insert(key, slot);
         drop(state);
@@ -114,14 +115,10 @@ impl Reader {
     /// `Timeout`, or the connection is gone and what arrived before was taken.
     pub fn next_packet(&mut self, timeout: Option<Duration>) -> Result<Next<'_>, ClientError> {
         let deadline = deadline(timeout);
+        let key = self.key;
         loop {
-            let key = self.key;
             let found = self.connection.wait(deadline, |state| {
-                let slot = state.ledger.readers.get_mut(&key)?;
-                if let Some(arrived) = slot.arrived.pop_front() {
-                    return Some(Found::Arrived(arrived, slot.ring.clone()));
-                }
-                slot.take_release().map(Found::Release)
+                state.ledger.readers.get_mut(&key)?.take_found()
             })?;
             match found {
                 Found::Release(release) => self.release(release),
@@ -139,24 +136,21 @@ impl Reader {
     /// # Errors
     /// When the connection is gone and what arrived before was taken.
     pub fn try_next_packet(&mut self) -> Result<Option<Next<'_>>, ClientError> {
+        let key = self.key;
         loop {
-            let turned = self.connection.turn();
-            let mut state = self.connection.lock();
-            let Some(slot) = state.ledger.readers.get_mut(&self.key) else {
-                return Ok(None);
-            };
-            let arrived = slot.arrived.pop_front();
-            let ring = slot.ring.clone();
-            let release = arrived.is_none().then(|| slot.take_release()).flatten();
-            drop(state);
-            match (arrived, release) {
-                (Some(arrived), _) => {
+            let found = self.connection.poll(|state| {
+                let slot = state.ledger.readers.get_mut(&key)?;
+                slot.polled = true;
+                slot.take_found()
+            })?;
+            match found {
+                None => return Ok(None),
+                Some(Found::Release(release)) => self.release(release),
+                Some(Found::Arrived(arrived, ring)) => {
                     if let Some(next) = self.take(arrived, ring)? {
                         return Ok(Some(self.present(next)));
                     }
                 }
-                (None, Some(release)) => self.release(release),
-                (None, None) => return turned.map(|()| None),
             }
         }
     }
@@ -210,7 +204,6 @@ impl Reader {
         let mut state = self.connection.lock();
         if let Some(slot) = state.ledger.readers.get_mut(&self.key) {
             slot.copied = Some(meta.sequence);
-            slot.copied_count = slot.copied_count.saturating_add(1);
         }
         drop(state);
         if !useful {
@@ -243,15 +236,17 @@ enum Taken {
 }
 
 impl ReaderSlot {
-    /// What to give back before waiting.
-    fn take_release(&mut self) -> Option<ReleasePackets> {
+    /// What arrived first, otherwise what to give back before waiting for more.
+    fn take_found(&mut self) -> Option<Found> {
+        if let Some(arrived) = self.arrived.pop_front() {
+            return Some(Found::Arrived(arrived, self.ring.clone()));
+        }
         let subscription = self.subscribed.as_ref()?.subscription;
         let sequence = self.copied.take()?;
-        self.copied_count = 0;
-        Some(ReleasePackets {
+        Some(Found::Release(ReleasePackets {
             subscription,
             sequence,
-        })
+        }))
     }
 }
 
@@ -286,10 +281,7 @@ pub(crate) fn subscribe_on_wire(connection: &Connection, key: Key) -> Result<(),
     })?;
     if let Some(slot) = connection.lock().ledger.readers.get_mut(&key) {
         slot.ring = Some(Arc::new(ring));
-        if slot.own.is_none() {
-            // What another client owns is found again by name: ids do not outlive the daemon.
-            slot.request.name = subscribed.name;
-        }
+        slot.name = subscribed.name;
     }
     Ok(())
 }

@@ -15,8 +15,9 @@ use avpu_client::proto::version::{DaemonHello, Reason};
 use avpu_client::{
     ChannelConfig, Client, ClientError, Frame, GapCause, Next, Outcome, ProtocolError,
 };
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
@@ -299,7 +300,12 @@ fn a_reconnect_restores_channel_lease_and_reader_under_the_new_epoch() {
     let mut reader = channel.subscribe().unwrap();
     let next = reader.next_packet(None).unwrap();
     assert!(matches!(next, Next::Packet(packet) if packet.bytes == [1]));
+    let descriptor = client.as_fd().unwrap();
     assert!(reader.next_packet(None).is_err());
+    assert!(
+        is_ready(&descriptor),
+        "the end of the connection is something to learn"
+    );
     client.reconnect().unwrap();
     let next = reader.next_packet(None).unwrap();
     let cause = GapCause::Restarted;
@@ -307,6 +313,8 @@ fn a_reconnect_restores_channel_lease_and_reader_under_the_new_epoch() {
     let next = reader.next_packet(None).unwrap();
     assert!(matches!(next, Next::Packet(packet) if packet.bytes == [2]));
     buffers[0].write_at(0, b"still ours").unwrap();
+    assert!(reader.try_next_packet().unwrap().is_none());
+    assert!(!is_ready(&descriptor));
     assert_eq!(reader.subscribed().unwrap().epoch.value(), 2);
     drop((reader, channel, client));
     daemon.join().unwrap();
@@ -444,6 +452,42 @@ fn a_list_is_asked_for_page_by_page() {
     daemon.join().unwrap();
 }
 
+/// Whether a caller's own `poll` would return at once.
+fn is_ready(descriptor: &OwnedFd) -> bool {
+    let mut descriptors = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    poll(&mut descriptors, PollTimeout::ZERO).unwrap() == 1
+}
+
+#[test]
+fn what_one_call_takes_in_for_another_keeps_the_descriptor_ready() {
+    let (client, daemon) = client_of(|daemon| {
+        let mut ring = FakeRing::new(1, CHANNEL);
+        daemon.open_channel();
+        daemon.subscribe(&ring);
+        let (id, _) = daemon.request();
+        daemon.event(&ring.put(b"first", PictureKind::Idr));
+        daemon.event(&Event::Shutdown);
+        daemon.reply(id, &Reply::Status(Default::default()));
+        while daemon.next_request().is_some() {}
+    });
+    let channel = client.open_channel(&config()).unwrap();
+    let mut reader = channel.subscribe().unwrap();
+    let descriptor = client.as_fd().unwrap();
+    assert!(reader.try_next_packet().unwrap().is_none());
+    assert!(!is_ready(&descriptor));
+    client.status().unwrap();
+    assert!(is_ready(&descriptor), "a packet came with the reply");
+    assert!(channel.try_next_released().unwrap().is_none());
+    assert!(is_ready(&descriptor), "the packet is still there");
+    assert!(reader.try_next_packet().unwrap().is_some());
+    assert!(reader.try_next_packet().unwrap().is_none());
+    // The event is there too, but nobody has asked for events.
+    assert!(!is_ready(&descriptor));
+    assert_eq!(client.try_next_event().unwrap(), Some(Event::Shutdown));
+    drop((reader, channel, client));
+    daemon.join().unwrap();
+}
+
 #[test]
 fn events_that_nobody_takes_stop_the_reading_and_not_the_memory() {
     let (client, daemon) = client_of(|daemon| {
@@ -476,6 +520,8 @@ fn events_that_nobody_takes_stop_the_reading_and_not_the_memory() {
             }));
         }
         daemon.reply(id, &Reply::Status(Default::default()));
+        let (id, _) = daemon.request();
+        daemon.reply(id, &Reply::Status(Default::default()));
         while daemon.next_request().is_some() {}
     });
     let mut reader = client.subscribe("main", Join::LastIdr).unwrap();
@@ -484,6 +530,7 @@ fn events_that_nobody_takes_stop_the_reading_and_not_the_memory() {
     for _ in 0..400 {
         assert!(matches!(reader.next_packet(None), Ok(Next::Gap { .. })));
     }
+    client.status().unwrap();
     drop((reader, client));
     daemon.join().unwrap();
 }
