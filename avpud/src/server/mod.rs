@@ -187,7 +187,10 @@ impl<D: Device> Server<D> {
                 }
             };
             match self.engine.on_irq(line) {
-                IrqVerdict::Completed(completion) => self.job_done(completion),
+                IrqVerdict::Completed(completion) => {
+                    self.job_done(completion);
+                    self.settle();
+                }
                 IrqVerdict::Spurious(cause) => {
                     if let Some(suppressed) = self.rate.allow(self.now) {
                         debug!(self.log, "interrupt without a completion";
