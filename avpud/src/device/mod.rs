@@ -12,6 +12,7 @@ pub use crate::mem::map::Caching;
 
 use crate::hw::irq::IrqLine;
 use crate::hw::regs::Reg;
+use crate::job::JobCost;
 use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use error::{DeviceError, WaitError};
@@ -28,15 +29,6 @@ pub struct Capabilities {
     pub cost: JobCost,
     /// Reserved memory that the daemon owns: channel memory and leased source buffers are carved from it.
     pub arena: PhysRange,
-}
-
-/// Expected encoder time of a picture: `base + macroblocks x per_macroblock`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobCost {
-    /// Fixed part in nanoseconds.
-    pub base_ns: u32,
-    /// Part per macroblock in nanoseconds.
-    pub macroblock_ns: u32,
 }
 
 /// Direction of a cache operation.

@@ -10,11 +10,10 @@ mod virtual_time;
 pub use virtual_time::VirtualModel;
 
 use super::error::{DeviceError, WaitError};
-use super::{
-    Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource, JobCost,
-};
+use super::{Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource};
 use crate::hw::irq::IrqLine;
 use crate::hw::regs::Reg;
+use crate::job::JobCost;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use avpu_model::config::{BodyKind, ModelConfig};

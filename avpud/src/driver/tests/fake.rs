@@ -3,8 +3,9 @@
 
 use crate::device::error::DeviceError;
 use crate::device::trace::Access;
-use crate::device::{Caching, Capabilities, Device, Export, FlushDirection, JobCost};
+use crate::device::{Caching, Capabilities, Device, Export, FlushDirection};
 use crate::hw::regs::{Core, CoreReg, Reg};
+use crate::job::JobCost;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use nix::sys::memfd::{MFdFlags, memfd_create};
