@@ -132,7 +132,7 @@ impl Reader {
         (missed.first != end).then(|| self.gap(missed, end))
     }
 
-    /// Packets before `first` were overwritten. Answers how many of them it had not been sent.
+    /// Packets before `first` were overwritten. Answers how many of them it will never be sent.
     pub(super) fn revoke_before(&mut self, first: Sequence) -> u32 {
         let mut missed = None;
         for claim in &mut self.claims {
@@ -148,7 +148,10 @@ impl Reader {
         }
         let mut unsent = 0;
         if precedes(self.next, first) {
-            unsent = distance(self.next, first);
+            // Who waits for a first IDR has not started and misses nothing.
+            if !matches!(self.place, Place::AwaitsIdr { missed: None }) {
+                unsent = distance(self.next, first);
+            }
             let reason = if self.claims.len() >= self.credits {
                 GapReason::NoCredits
             } else {

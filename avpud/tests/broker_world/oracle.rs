@@ -4,6 +4,7 @@ use avpu_proto::event::{Event, GapReason, Packet};
 use avpu_proto::reply::Reply;
 use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, SubscriptionId};
 use avpud::core::event::{Attach, LeaseKey, Output, SessionKey};
+use avpud::core::time::Micros;
 use avpud::job::{ChannelKey, EncodeJob, JobId};
 use avpud::mem::addr::{ByteLen, PhysRange};
 use avpud::picture::PictureKind;
@@ -18,7 +19,8 @@ pub(crate) struct Oracle {
     /// Channel that a submit named, until its reply.
     submits: BTreeMap<(SessionKey, u16), ChannelId>,
     /// Frames that were accepted and have not ended.
-    frames: BTreeSet<(SessionKey, ChannelId, FrameNumber)>,
+    frames: BTreeMap<(SessionKey, ChannelId, FrameNumber), Micros>,
+    now: Micros,
     channels: BTreeMap<ChannelKey, ChannelView>,
     leases: BTreeMap<LeaseKey, PhysRange>,
     readers: BTreeMap<SubscriptionId, ReaderView>,
@@ -77,7 +79,7 @@ impl Oracle {
         self.sessions.remove(&session);
         self.asked.retain(|(asker, _)| *asker != session);
         self.submits.retain(|(asker, _), _| *asker != session);
-        self.frames.retain(|(owner, _, _)| *owner != session);
+        self.frames.retain(|(owner, _, _), _| *owner != session);
         self.readers.retain(|_, reader| reader.session != session);
     }
 
@@ -131,7 +133,8 @@ impl Oracle {
         view.reference = None;
     }
 
-    pub(crate) fn check(&mut self, output: &Output) {
+    pub(crate) fn check(&mut self, now: Micros, output: &Output) {
+        self.now = now;
         match output {
             Output::Reply {
                 session,
@@ -198,6 +201,14 @@ impl Oracle {
         }
     }
 
+    /// Every ready channel is served within a bound, whatever the others do.
+    pub(crate) fn check_served(&self, now: Micros) {
+        for (frame, accepted) in &self.frames {
+            let age_us = now.since_us(*accepted);
+            assert!(age_us < AGE_US_MAX, "{frame:?} waits since {age_us} us");
+        }
+    }
+
     /// The shell could not make what it was asked for.
     pub(crate) fn not_created(&mut self, channel: ChannelKey) {
         self.channels.remove(&channel);
@@ -242,7 +253,8 @@ impl Oracle {
             Reply::Submitted(accepted) => {
                 let channel = submit.expect("the reply to a submit");
                 let frame = (session, channel, accepted.frame);
-                assert!(self.frames.insert(frame), "a frame is accepted twice");
+                let before = self.frames.insert(frame, self.now);
+                assert!(before.is_none(), "a frame is accepted twice");
             }
             Reply::Subscribed(subscribed) => {
                 assert!(matches!(attach, Attach::Ring(_)));
@@ -266,7 +278,8 @@ impl Oracle {
         match body {
             Event::SourceReleased(released) => {
                 let frame = (session, released.channel, released.frame);
-                assert!(self.frames.remove(&frame), "a frame ends twice: {frame:?}");
+                let accepted = self.frames.remove(&frame);
+                assert!(accepted.is_some(), "a frame ends twice: {frame:?}");
                 if let FrameEnd::Failed(reason) = released.end {
                     self.seen.timeouts += u32::from(reason == types::FailReason::Timeout);
                     let reference = types::FailReason::ReferenceLost;
@@ -377,3 +390,6 @@ impl Oracle {
         }
     }
 }
+
+/// 30 frames of 6 channels before it, every one lost with a deadline of 100 ms and some resets that fail.
+const AGE_US_MAX: u64 = 10_000_000;

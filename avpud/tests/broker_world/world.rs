@@ -308,9 +308,10 @@ impl World {
                 self.oracle.offline = true;
                 self.oracle.seen.offline += 1;
             }
-            self.oracle.check(&output);
+            self.oracle.check(self.now, &output);
             self.act(output);
         }
+        self.oracle.check_served(self.now);
         let waits = self.oracle.in_flight.is_some();
         if self.finished.is_none() {
             assert_eq!(
