@@ -1,4 +1,4 @@
-//! The tables that a command list points at: lambda and scaling lists in EP1, QP control in EP2.
+//! The tables that a command list points at: lambda and scaling lists in EP1, QP control in EP2, scales in EP3.
 //!
 //! The picture body knows the Default scaling lists of the standard and no others, so the lists are compared with
 //! them entry by entry: 5600 bytes from 0x100 on, plain lists first (8x8 intra and inter, then 4x4 intra Y, Cb, Cr and
@@ -60,16 +60,33 @@ const MULTIPLIER_8X8: [[u32; 6]; 6] = [
     [7282, 6830, 9118, 6428, 8640, 11570],
 ];
 
+/// Offset of the QP scales in EP3.
+pub const SCALES_OFFSET_BYTES: u32 = 0x200;
+/// QP scales in EP3: 32768 x 2^((i - 51) / 6).
+const SCALES: usize = 103;
+
+/// 2^(n/6) in units of 2^-44.
+const SIXTH_POWERS: [u64; 6] = [
+    0x1000_0000_0000,
+    0x11f5_9ac3_c7d6,
+    0x1428_a2f9_8d72,
+    0x16a0_9e66_7f3b,
+    0x1965_fea5_3d6e,
+    0x1c82_3e07_4ec1,
+];
+
 /// The tables by the rules.
 #[derive(Debug)]
 pub(crate) struct Tables {
     lists: Vec<u8>,
+    scales: Vec<u8>,
 }
 
 impl Tables {
     pub(crate) fn new() -> Self {
         Self {
             lists: default_lists(),
+            scales: qp_scales(),
         }
     }
 
@@ -83,7 +100,32 @@ impl Tables {
     ) -> bool {
         check_lambda(list, memory, report);
         check_control(list, memory, report);
+        if list.hwrc.is_some() {
+            self.check_scales(list.at.ep3, memory, report);
+        }
         !list.scaling_lists || self.check_lists(list.at.ep1, memory, report)
+    }
+
+    fn check_scales(&self, ep3: u32, memory: &dyn Memory, report: &mut dyn FnMut(Violation)) {
+        let start = ep3.wrapping_add(SCALES_OFFSET_BYTES);
+        let mut found = [0; 4 * SCALES];
+        if memory.read(start, &mut found).is_err() {
+            return;
+        }
+        let mut address = start;
+        for (expected, found) in self.scales.chunks_exact(4).zip(found.chunks_exact(4)) {
+            if expected != found {
+                let value = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
+                report(Violation::Table {
+                    address,
+                    expected: value(expected),
+                    found: value(found),
+                    rule: "qp scales in ep3",
+                });
+                return;
+            }
+            address = address.wrapping_add(4);
+        }
     }
 
     fn check_lists(
@@ -209,6 +251,25 @@ pub fn default_lists() -> Vec<u8> {
     bytes
 }
 
+/// The QP scales as EP3 holds them, from [`SCALES_OFFSET_BYTES`] on.
+#[must_use]
+pub fn qp_scales() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * SCALES);
+    let mut octave_shift = 38;
+    // Entry 51 is 2^15, so entry 0 is 3 sixths into octave 6.
+    let mut sixth = 3;
+    for _entry in 0..SCALES {
+        let scale = (SIXTH_POWERS[sixth] + (1 << (octave_shift - 1))) >> octave_shift;
+        bytes.extend(u32::try_from(scale).unwrap_or(u32::MAX).to_le_bytes());
+        sixth += 1;
+        if sixth == SIXTH_POWERS.len() {
+            sixth = 0;
+            octave_shift -= 1;
+        }
+    }
+    bytes
+}
+
 /// Row and column of 8x8 entries in the order they are stored in.
 fn order_8x8() -> impl Iterator<Item = (usize, usize)> {
     (0..4).flat_map(|pair| {
@@ -267,5 +328,19 @@ mod tests {
         // 13107 x 16 / 6 rounded, then 12222 x 16 / 10 rounded.
         assert_eq!(lists[PLAIN_LEN..PLAIN_LEN + 4], 34952_u32.to_le_bytes());
         assert_eq!(lists[PLAIN_LEN + 4..PLAIN_LEN + 8], 19555_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn the_qp_scales_double_every_six_entries() {
+        let bytes = qp_scales();
+        let scale = |entry: usize| {
+            let bytes = bytes[4 * entry..4 * entry + 4].try_into();
+            u32::from_le_bytes(bytes.expect("four bytes"))
+        };
+        assert_eq!(
+            [scale(0), scale(1), scale(51), scale(102)],
+            [91, 102, 32768, 11_863_283]
+        );
+        assert_eq!(bytes.len(), 412);
     }
 }

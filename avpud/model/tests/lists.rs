@@ -411,3 +411,25 @@ fn a_lambda_of_zero_and_a_wrong_qp_range_in_ep2_are_reported() {
         .collect();
     assert_eq!(addresses, [ep1 + 4 * 30 + 2, ep2 + 16]);
 }
+
+#[test]
+fn rate_control_tables_that_were_never_written_are_reported() {
+    let mut host = Host::with(BodyKind::Pattern, "", |channel| channel.hwrc = true);
+    let scales = host.channel.ep3 + 0x1500 + 0x200;
+    store(host.machine.memory(), scales, &[0; 103]);
+    let words = host.channel.list(0, 30);
+    host.run(0, &words);
+    let found = host.violations();
+    let [
+        Violation::Table {
+            address,
+            expected,
+            found,
+            ..
+        },
+    ] = found[..]
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!((address, expected, found), (scales, 91, 0));
+}

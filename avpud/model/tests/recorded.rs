@@ -159,11 +159,14 @@ fn recorded_pictures_are_encoded_where_the_camera_had_them() {
         .iter()
         .filter(|frame| frame.name.contains("1920x1080"));
     for (index, frame) in high.take(3).enumerate() {
-        let [ep1, ep2, source] = [0x27, 0x23, 0x20].map(|word| frame.words[word]);
+        let [ep1, ep2, ep3, source] = [0x27, 0x23, 0x2d, 0x20].map(|word| frame.words[word]);
         let memory = machine.memory();
         memory.write(ep1, &[3; 208]).expect("memory");
         memory
             .write(ep1 + tables::LISTS_OFFSET_BYTES, &tables::default_lists())
+            .expect("memory");
+        memory
+            .write(ep3 + tables::SCALES_OFFSET_BYTES, &tables::qp_scales())
             .expect("memory");
         let control = [
             0x03e8_09c4,

@@ -196,6 +196,11 @@ impl Channel {
         memory
             .write(self.ep1 + 0x100, &tables::default_lists())
             .expect("ep1");
+        for slot in [self.ep3, self.ep3 + 0x1500] {
+            memory
+                .write(slot + tables::SCALES_OFFSET_BYTES, &tables::qp_scales())
+                .expect("ep3");
+        }
         let range = if self.hwrc {
             QP_MAX << 24 | QP_MIN << 16
         } else {
