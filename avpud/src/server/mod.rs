@@ -25,8 +25,10 @@ use crate::core::event::{Input, SessionKey};
 use crate::core::time::Micros;
 use crate::core::{Broker, ShellCounters};
 use crate::device::Device;
-use crate::driver::{Engine, IrqVerdict};
-use crate::limits::{EVENTS_PER_TURN_MAX, FAREWELL_TIMEOUT_US, REQUESTS_PER_TURN_MAX};
+use crate::driver::{Engine, IrqVerdict, SpuriousCause};
+use crate::limits::{
+    EVENTS_PER_TURN_MAX, FAREWELL_TIMEOUT_US, REQUESTS_PER_TURN_MAX, WRITE_BACK_TRAIL_US,
+};
 use avpu_proto::version::{ClientHello, DaemonHello};
 use connection::{ControlBuffer, Fault, Incoming};
 use hands::Holdings;
@@ -74,6 +76,8 @@ pub struct Server<D> {
     /// Sessions that ended and of which the core is to be told.
     departed: Vec<SessionKey>,
     now: Micros,
+    /// When to look again for a picture whose interrupt came before its write-back.
+    recheck: Option<Micros>,
     stops: usize,
     end: Option<End>,
 }
@@ -107,6 +111,13 @@ impl<D: Device> Server<D> {
             self.note(event);
         }
         self.take_interrupts();
+        if self.recheck.is_some_and(|at| at <= self.now) {
+            self.recheck = None;
+            if let Some(completion) = self.engine.poll_completion() {
+                self.job_done(completion);
+                self.settle();
+            }
+        }
         if self.broker.poll_timeout().is_some_and(|at| at <= self.now) {
             self.broker.handle_timeout(self.now);
             self.settle();
@@ -120,7 +131,11 @@ impl<D: Device> Server<D> {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let next = [self.broker.poll_timeout(), self.peers.deadline()];
+        let next = [
+            self.broker.poll_timeout(),
+            self.peers.deadline(),
+            self.recheck,
+        ];
         let timeout = if self.peers.has_work() {
             Some(Duration::ZERO)
         } else {
@@ -192,6 +207,9 @@ impl<D: Device> Server<D> {
                     self.settle();
                 }
                 IrqVerdict::Spurious(cause) => {
+                    if cause == SpuriousCause::NotWritten {
+                        self.recheck = Some(self.now.plus_us(WRITE_BACK_TRAIL_US));
+                    }
                     if let Some(suppressed) = self.rate.allow(self.now) {
                         debug!(self.log, "interrupt without a completion";
                             "cause" => ?cause, "suppressed" => suppressed);

@@ -226,6 +226,7 @@ pub fn serve<D: Device>(
         expelled: 0,
         departed: Vec::with_capacity(crate::limits::CONNECTIONS_MAX),
         now,
+        recheck: None,
         stops: 0,
         end: None,
     };
