@@ -54,7 +54,7 @@ impl Coder<'_> {
         let cost = satd(&self.source.luma, &prediction.luma) + bits;
 
         let large = self.best_large();
-        if large.cost < cost && self.code_intra_below(&large, cost / 2) {
+        if large.cost < cost && self.code_intra_below(&large, cost * 5 / 8) {
             return;
         }
 

@@ -7,6 +7,10 @@ use super::reference::{Limits, Reference};
 
 /// Steps of the hexagon before the search settles.
 const STEPS_MAX: usize = 16;
+/// Rounds of a refinement before it settles.
+const REFINE_MAX: usize = 4;
+/// Cost of a 16x16 block above which the search looks around further away before it goes on from its best candidate.
+const FAR_COST: u32 = 1500;
 
 /// A vector and its cost: absolute differences plus the bits of its difference from the prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +126,12 @@ impl<const W: usize, const H: usize> Search<'_, W, H> {
                 tried = mv;
             }
         }
-        self.hexagon(&mut best);
-        for step in [2, 1] {
-            self.refine(&mut best, step);
+        if best.cost > FAR_COST * (W * H) as u32 / 256 {
+            self.rings(&mut best);
         }
+        self.hexagon(&mut best);
+        self.refine(&mut best, 2);
+        self.refine(&mut best, 1);
         best
     }
 
@@ -145,6 +151,38 @@ impl<const W: usize, const H: usize> Search<'_, W, H> {
             self.refine(&mut best, step);
         }
         best
+    }
+
+    /// Looks around far away: sixteen vectors on each of four rings.
+    fn rings(&self, best: &mut Found) {
+        const RING: [(i32, i32); 16] = [
+            (0, -4),
+            (0, 4),
+            (-4, 0),
+            (4, 0),
+            (-2, -3),
+            (2, -3),
+            (-2, 3),
+            (2, 3),
+            (-4, -2),
+            (4, -2),
+            (-4, 2),
+            (4, 2),
+            (-4, -1),
+            (4, -1),
+            (-4, 1),
+            (4, 1),
+        ];
+        let centre = best.mv;
+        for scale in 1..=4 {
+            for (x, y) in RING {
+                self.try_whole(
+                    best,
+                    i32::from(centre.x >> 2) + x * scale,
+                    i32::from(centre.y >> 2) + y * scale,
+                );
+            }
+        }
     }
 
     fn hexagon(&self, best: &mut Found) {
@@ -182,9 +220,9 @@ impl<const W: usize, const H: usize> Search<'_, W, H> {
         }
     }
 
-    /// Tries the four vectors `step` quarter samples away, around the best found, until none is better; at most twice.
+    /// Tries the four vectors `step` quarter samples away, around the best found, until none is better.
     fn refine(&self, best: &mut Found, step: i16) {
-        for _ in 0..2 {
+        for _ in 0..REFINE_MAX {
             let centre = best.mv;
             for (x, y) in [(0, -step), (0, step), (-step, 0), (step, 0)] {
                 let mv = Mv {

@@ -54,10 +54,11 @@ pub(super) fn chroma_qp(luma_qp: u8, offset: i8) -> u8 {
     }
 }
 
-/// Cost of one bit in units of half a summed absolute transformed difference: 2^((qp - 12) / 6), at least one.
-pub(super) const LAMBDA: [u16; 52] = [
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 6, 7, 8, 9,
-    10, 11, 13, 14, 16, 18, 20, 23, 25, 29, 32, 36, 40, 45, 51, 57, 64, 72, 81, 91,
+/// Cost of one bit in units of absolute difference by QP: 0.42^(1/2) * 2^((QP - 12) / 6) rounded up, which is what the
+/// encoder parameter buffer holds for P pictures by default.
+pub(super) const LAMBDA: [u8; 52] = [
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6,
+    7, 8, 9, 10, 11, 13, 14, 15, 17, 19, 21, 24, 27, 30, 33, 37, 42, 47, 53, 59,
 ];
 
 /// Alpha of the loop filter by indexA (table 8-16).
