@@ -1,0 +1,79 @@
+//! The bitstream of somebody's channel goes somewhere, from its next way in until the channel ends.
+
+use crate::address::{ChannelName, WatchKeys};
+use crate::endpoint::{Output, refuse_terminal};
+use crate::failure::Failure;
+use crate::link;
+use crate::options::Options;
+use crate::plan::Sink;
+use crate::progress::Progress;
+use crate::wait::Patience;
+use avpu_client::{Client, Next};
+use avpu_proto::types::ChannelId;
+use nix::poll::PollFlags;
+use std::os::fd::AsFd;
+
+/// Reads the channel until it ends or the user asks to stop.
+pub(crate) fn run(
+    options: &Options,
+    socket: Option<&str>,
+    keys: &WatchKeys,
+    sink: &Sink,
+    patience: &mut Patience,
+) -> Result<(), Failure> {
+    refuse_terminal(sink)?;
+    let (client, tap) = link::connect(options, socket)?;
+    let result = with_client(&client, keys, sink, patience);
+    drop(client);
+    tap.finish();
+    result
+}
+
+fn with_client(
+    client: &Client,
+    keys: &WatchKeys,
+    sink: &Sink,
+    patience: &mut Patience,
+) -> Result<(), Failure> {
+    let mut reader = match &keys.channel {
+        ChannelName::Id(id) => client.subscribe_id(ChannelId::new(*id), keys.join)?,
+        ChannelName::Name(name) => client.subscribe(name, keys.join)?,
+    };
+    let mut output = Output::open(sink, true, patience)?;
+    let mut progress = Progress::new(reader.subscribed()?.fps);
+    let descriptor = client.as_fd()?;
+    let mut ended = false;
+    while !(ended && output.is_idle()) {
+        let mut moved = output.flush()?;
+        while !ended && output.is_idle() {
+            match reader.try_next_packet()? {
+                None => break,
+                Some(Next::Packet(packet)) => {
+                    output.push(packet.bytes);
+                    progress.add_frame(packet.bytes.len());
+                    output.flush()?;
+                }
+                Some(Next::Gap { cause, count }) => {
+                    eprintln!("avpucat: {count} packets are missing: {cause:?}");
+                    progress.add_dropped(u64::from(count));
+                }
+                Some(Next::EndOfStream(_)) => ended = true,
+            }
+            moved = true;
+        }
+        // The first Ctrl-C still writes what was read.
+        ended |= patience.interrupts()? > 0;
+        if moved {
+            patience.touch();
+            continue;
+        }
+        let mut wanted = vec![output.interest()];
+        if !ended && output.is_idle() {
+            wanted.push((descriptor.as_fd(), PollFlags::POLLIN));
+        }
+        let ready = patience.wait(&wanted, None)?;
+        output.check(ready[0])?;
+    }
+    progress.finish();
+    Ok(())
+}
