@@ -65,6 +65,8 @@ pub enum ConfigError {
     },
     /// A fault rule that is none.
     Fault(FaultPlanError),
+    /// A dump of a body that reconstructs nothing.
+    NothingToDump,
 }
 
 const KEYS: [&str; 8] = [
@@ -111,6 +113,9 @@ impl ModelConfig {
                         .map_or_else(|| unknown(part), |key| ConfigError::Missing { key }));
                 }
             }
+        }
+        if config.dump.is_some() && config.synthetic() {
+            return Err(ConfigError::NothingToDump);
         }
         Ok(config)
     }
@@ -259,6 +264,10 @@ impl fmt::Display for ConfigError {
                 found,
             } => write!(f, "expected {expected} after {key}=, found {found:?}"),
             Self::Fault(error) => error.fmt(f),
+            Self::NothingToDump => write!(
+                f,
+                "expected body=picture with dump=, found body=pattern, which reconstructs nothing"
+            ),
         }
     }
 }
@@ -280,12 +289,12 @@ mod tests {
     #[test]
     fn all_keys_are_read() {
         let config = ModelConfig::parse(
-            "body=pattern,pace=free,dump=/tmp/d,base=0x7000000,size=32M,source-file=/tmp/s,seed=9,\
+            "body=picture,pace=free,dump=/tmp/d,base=0x7000000,size=32M,source-file=/tmp/s,seed=9,\
              fault=lost@17,stuck@40,late/9:7",
         )
         .expect("a configuration");
-        assert_eq!(config.body, BodyKind::Pattern);
-        assert!(config.synthetic());
+        assert_eq!(config.body, BodyKind::Picture);
+        assert!(!config.synthetic());
         assert_eq!(config.pace, Pace::Free);
         assert_eq!(config.dump, Some(PathBuf::from("/tmp/d")));
         assert_eq!(config.source_file, Some(PathBuf::from("/tmp/s")));
@@ -327,6 +336,7 @@ mod tests {
             ("base=0xfffff000,size=8K", "below 4 GiB"),
             ("fault=loss@1", "expected a fault"),
             ("seed=x", "a number"),
+            ("dump=/tmp/d,body=pattern", "which reconstructs nothing"),
         ] {
             let message = ModelConfig::parse(text).expect_err(text).to_string();
             assert!(message.contains(part), "{message}");

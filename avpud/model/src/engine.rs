@@ -22,6 +22,7 @@ use crate::rng::Rng;
 use crate::tables::Tables;
 use crate::timing::Pace;
 use crate::violation::{ModelFault, RegisterRule, Violation};
+use std::fmt;
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
@@ -505,6 +506,23 @@ impl Engine {
 
     fn record(&mut self, picture: Option<u32>, violation: Violation) {
         note(&mut self.faults, &mut self.counters, picture, violation);
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} pictures pushed, {} completed, {} failed, {} given up, {} later than the pace, \
+             {} struck by wanted faults, {} rules broken",
+            self.pushed,
+            self.completed,
+            self.failed,
+            self.aborted,
+            self.late,
+            self.struck,
+            self.model_faults
+        )
     }
 }
 

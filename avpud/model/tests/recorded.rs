@@ -29,7 +29,8 @@ fn recorded(file: &str) -> Option<Vec<Recorded>> {
         .join("../../../shared/vectors")
         .join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("SKIPPED: recorded command lists: ../shared/vectors/{file} is not there");
+        let why = format!("../shared/vectors/{file} is not there");
+        host::skip("recorded command lists", &why);
         return None;
     };
     let string = |line: &str, key: &str| -> Option<String> {

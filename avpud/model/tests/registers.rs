@@ -228,5 +228,7 @@ fn a_picture_that_is_made_too_late_completes_then_and_is_counted() {
     assert!(engine.ready(made_us, number));
     assert_eq!(engine.next_event_us(), Some(made_us));
     assert_eq!(engine.counters().late, 1);
+    let summary = engine.counters().to_string();
+    assert!(summary.contains("1 later than the pace"), "{summary}");
     assert!(!engine.ready(made_us, number + 1));
 }
