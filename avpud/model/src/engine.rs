@@ -100,9 +100,11 @@ enum Bus {
     Dead,
 }
 
-// Kept in place: a push comes from a thread that must not allocate.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "kept in place: a push comes from a thread that must not allocate"
+)]
 enum Core {
     Idle,
     /// A picture that never completes.
@@ -451,6 +453,7 @@ impl Engine {
         }
         self.resets_owed = self.resets_owed.saturating_sub(1);
         if self.resets_owed == 0 {
+            self.counters.aborted += u32::from(matches!(self.core, Core::Stuck));
             self.core = Core::Idle;
             self.latched = false;
             self.was_reset = true;

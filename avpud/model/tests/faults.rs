@@ -99,6 +99,7 @@ fn a_stuck_engine_needs_as_many_resets_as_asked_for() {
         host.recover();
         assert_eq!(host.read(offset::STATUS), expected);
     }
+    assert_eq!(host.machine.engine().counters().aborted, 1);
     host.encode(0, 30);
 }
 
