@@ -51,7 +51,9 @@ struct ChannelView {
     tail: u32,
     /// Index in its group of the picture that the next P refers to.
     reference: Option<u32>,
-    delivering: Option<JobId>,
+    delivering: Option<(JobId, u32)>,
+    /// Position of every packet, and whether it is an IDR.
+    packets: Vec<(u32, bool)>,
 }
 
 struct ReaderView {
@@ -115,7 +117,9 @@ impl Oracle {
     /// The shell has put a picture into the ring.
     pub(crate) fn delivered(&mut self, job: &EncodeJob) {
         let view = self.channels.get_mut(&job.channel).expect("a live channel");
-        view.delivering = None;
+        let (_, position) = view.delivering.take().expect("being delivered");
+        let is_idr = job.kind == PictureKind::Idr;
+        view.packets.push((position, is_idr));
         if job.kind == PictureKind::P {
             assert_eq!(
                 view.reference.map(|index| index + 1),
@@ -159,6 +163,7 @@ impl Oracle {
                     tail: 0,
                     reference: None,
                     delivering: None,
+                    packets: Vec::new(),
                 };
                 let before = self.channels.insert(*channel, view);
                 assert!(before.is_none(), "a channel's slot is used twice");
@@ -241,6 +246,26 @@ impl Oracle {
             "frames never ended: {:?}",
             self.frames
         );
+    }
+
+    /// After every reader has released everything: none is left behind while there is an IDR to go on at.
+    pub(crate) fn check_caught_up(&self) {
+        for (id, reader) in &self.readers {
+            let mut views = self.channels.values();
+            let view = views.find(|view| view.id == reader.channel);
+            let view = view.expect("a live channel");
+            let delivered = u32::try_from(view.packets.len()).expect("few");
+            // One that was sent nothing waits for an IDR that is still to come, or had not to.
+            let Some(next) = reader.next else { continue };
+            let ahead = (0..).zip(&view.packets);
+            let idr_ahead = ahead
+                .filter(|(sequence, _)| *sequence >= next)
+                .any(|(_, (position, idr))| *idr && *position >= view.tail);
+            assert!(
+                next == delivered || !idr_ahead,
+                "{id:?} was left behind at {next} of {delivered}"
+            );
+        }
     }
 
     fn check_reply(&mut self, session: SessionKey, id: u16, body: &Reply, attach: Attach) {
@@ -369,7 +394,7 @@ impl Oracle {
         capacity: ByteLen,
     ) {
         let view = self.channels.get_mut(&channel).expect("a live channel");
-        assert_eq!(view.delivering.replace(job), None);
+        assert_eq!(view.delivering.replace((job, position)), None);
         let (ring, room) = (view.ring_bytes, capacity.value());
         assert!(position % ring + room <= ring, "a packet wraps");
         assert!(

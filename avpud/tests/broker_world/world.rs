@@ -4,8 +4,8 @@ use crate::client::Client;
 use crate::oracle::{Oracle, Seen};
 use crate::rng::Rng;
 use avpu_proto::event::Event;
-use avpu_proto::request::Request;
-use avpu_proto::types::{BufferAccess, Epoch, Profile};
+use avpu_proto::request::{ReleasePackets, Request};
+use avpu_proto::types::{BufferAccess, Epoch, Profile, Sequence};
 use avpud::core::Broker;
 use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
 use avpud::core::event::{Input, Output, Peer, SessionKey};
@@ -140,19 +140,24 @@ impl World {
 
     /// Runs `steps` steps, lets everybody leave, and answers the hash of the trace.
     pub(crate) fn run(mut self, steps: u32) -> (u64, Seen) {
-        for _ in 0..steps {
+        // Somewhere on the way or never.
+        let shut_down_at = self.rng.below(steps * 4);
+        let mut shut_down = false;
+        for step in 0..steps {
             if self.finished.is_some() {
                 break;
             }
             self.step();
-        }
-        let shut_down = self.rng.once_in(4);
-        if self.finished.is_none() && shut_down {
-            self.feed(Input::Shutdown);
+            if step == shut_down_at && self.finished.is_none() {
+                shut_down = true;
+                self.feed(Input::Shutdown);
+            }
         }
         self.quiesce();
         assert!(!shut_down || self.finished.is_some(), "a shutdown ends");
         self.oracle.check_settled();
+        self.release_all();
+        self.oracle.check_caught_up();
         while !self.clients.is_empty() {
             self.leave();
             self.quiesce();
@@ -277,6 +282,28 @@ impl World {
             self.oracle.unsubscribed(u.subscription);
         }
         self.feed(Input::Request { session, id, body });
+    }
+
+    /// Every reader gives everything back, until nothing more comes.
+    fn release_all(&mut self) {
+        for _ in 0..1000 {
+            let unread = self.clients.iter_mut().find(|c| !c.last.is_empty());
+            let Some(client) = unread else { return };
+            let (subscription, sequence) = client.last.remove(0);
+            if client.subscriptions.contains(&subscription) {
+                let which = ReleasePackets {
+                    subscription,
+                    sequence: Sequence::new(sequence),
+                };
+                let (session, id) = (client.session, client.request_next);
+                client.request_next = client.request_next.wrapping_add(1);
+                self.oracle.asked(session, id, None);
+                self.oracle.released(subscription, sequence);
+                let body = Some(Request::ReleasePackets(which));
+                self.feed(Input::Request { session, id, body });
+            }
+        }
+        panic!("expected the readers to catch up");
     }
 
     /// The engine's completion comes.
