@@ -193,3 +193,75 @@ fn count(len: usize) -> u32 {
 fn short(value: u32) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avpu_proto::frame::{RequestId, encode_reply};
+    use avpu_proto::limits::NAME_LEN_MAX;
+    use avpu_proto::report::LatencyReport;
+    use avpu_proto::types::{ChannelId, Class, FrameRate, RateControl};
+
+    fn page<T: Clone>(entry: T) -> Listing<T> {
+        Listing {
+            entries: vec![Record(entry); PAGE_ENTRIES_MAX],
+            next: Some(u32::MAX),
+        }
+    }
+
+    fn largest_channel() -> ChannelReport {
+        let latency = LatencyReport {
+            p50_us: u32::MAX,
+            p99_us: u32::MAX,
+            max_us: u32::MAX,
+        };
+        ChannelReport {
+            channel: ChannelId::new(u32::MAX),
+            name: "x".repeat(NAME_LEN_MAX),
+            pid: u32::MAX,
+            state: ChannelState::Closed,
+            codec: Codec::Jpeg,
+            profile: Profile::Baseline,
+            class: Class::Live,
+            width: u16::MAX,
+            height: u16::MAX,
+            fps: FrameRate {
+                num: u32::MAX,
+                den: u32::MAX,
+            },
+            gop_length: u32::MAX,
+            rate_control: RateControl::Cbr {
+                bitrate_bps: u32::MAX,
+                qp_min: u8::MAX,
+                qp_max: u8::MAX,
+            },
+            frames_in: u32::MAX,
+            packets_out: u32::MAX,
+            bytes_out: u64::MAX,
+            idr_out: u32::MAX,
+            frames_dropped: u32::MAX,
+            frames_failed: u32::MAX,
+            submits_refused: u32::MAX,
+            queued: u16::MAX,
+            readers: u16::MAX,
+            packets_missed: u32::MAX,
+            bitrate_bps: u32::MAX,
+            qp: u8::MAX,
+            wait: latency,
+            hardware: latency,
+            delivery: latency,
+            sse_luma: u64::MAX,
+            macroblock_ns: u32::MAX,
+        }
+    }
+
+    #[test]
+    fn the_largest_page_of_channels_fits_a_frame() {
+        let reply = Reply::Channels(page(largest_channel()));
+        let mut frame = Vec::new();
+        let encoded = encode_reply(&mut frame, RequestId::new(1), 0, &reply);
+        assert_eq!(encoded, Ok(()));
+        // Clients and leases have fewer and smaller fields, so their pages are shorter.
+        assert!(frame.len() > PAGE_ENTRIES_MAX * 150, "{}", frame.len());
+    }
+}
