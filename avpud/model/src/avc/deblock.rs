@@ -133,27 +133,81 @@ fn luma_edge(
         return;
     }
     let stride = planes.stride;
-    let first = row * 16 * stride + column * 16;
-    let (at, along, across) = match edge {
-        Edge::Vertical => (first + 4 * index, stride, 1),
-        Edge::Horizontal => (first + 4 * index * stride, 1, stride),
-    };
-    for line in 0..16 {
-        match strength[line / 4] {
-            0 => {}
-            4 => luma_strong(planes.luma, at + line * along, across, &thresholds),
-            bs => {
-                let tc0 = thresholds.tc0(bs);
-                luma_line(planes.luma, at + line * along, across, &thresholds, tc0);
+    let at = row * 16 * stride + column * 16;
+    match edge {
+        Edge::Vertical => {
+            for line in 0..16 {
+                let first = at + line * stride + 4 * index - 4;
+                let Some(samples) = planes.luma[first..].first_chunk_mut() else {
+                    return;
+                };
+                match strength[line / 4] {
+                    0 => {}
+                    4 => luma_strong(samples, &thresholds),
+                    bs => luma_line(samples, &thresholds, thresholds.tc0(bs)),
+                }
+            }
+        }
+        Edge::Horizontal => {
+            let first = at + 4 * index * stride - 4 * stride;
+            let mut rows = [[0; 16]; 8];
+            for (y, to) in rows.iter_mut().enumerate() {
+                let Some(from) = planes.luma[first + y * stride..].first_chunk() else {
+                    return;
+                };
+                *to = *from;
+            }
+            if strength[0] == 4 {
+                for x in 0..16 {
+                    let mut samples = rows.map(|row| row[x]);
+                    luma_strong(&mut samples, &thresholds);
+                    for (row, sample) in rows.iter_mut().zip(samples) {
+                        row[x] = sample;
+                    }
+                }
+            } else {
+                luma_rows(&mut rows, &thresholds, strength);
+            }
+            for (y, from) in rows.iter().enumerate().take(7).skip(1) {
+                planes.luma[first + y * stride..][..16].copy_from_slice(from);
             }
         }
     }
 }
 
-/// Filters one line of luma with strength 1 to 3; `at` is the first sample behind the edge.
-fn luma_line(plane: &mut [u8], at: usize, across: usize, limits: &Thresholds, tc0: i32) {
-    let s = |offset: usize| i32::from(plane[at + offset * across - 4 * across]);
-    let (p2, p1, p0, q0, q1, q2) = (s(1), s(2), s(3), s(4), s(5), s(6));
+/// Filters the 16 columns across a horizontal edge, rows p3 to q3, with strengths 0 to 3; one column is one lane.
+fn luma_rows(rows: &mut [[u8; 16]; 8], limits: &Thresholds, strength: [u8; 4]) {
+    let (alpha, beta) = (limits.alpha as i16, limits.beta as i16);
+    let tc0: [i16; 16] = std::array::from_fn(|x| match strength[x / 4] {
+        0 => -1,
+        bs => limits.tc0(bs) as i16,
+    });
+    let [_, p2, p1, p0, q0, q1, q2, _] = rows.map(|row| row.map(i16::from));
+    for x in 0..16 {
+        let (p2, p1, p0, q0, q1, q2) = (p2[x], p1[x], p0[x], q0[x], q1[x], q2[x]);
+        let tc0 = tc0[x];
+        let on = (tc0 >= 0)
+            & ((p0 - q0).abs() < alpha)
+            & ((p1 - p0).abs() < beta)
+            & ((q1 - q0).abs() < beta);
+        let (near_p, near_q) = ((p2 - p0).abs() < beta, (q2 - q0).abs() < beta);
+        let tc = tc0 + i16::from(near_p) + i16::from(near_q);
+        let middle = (p0 + q0 + 1) >> 1;
+        let outer_p = ((p2 + middle - 2 * p1) >> 1).max(-tc0).min(tc0);
+        let outer_q = ((q2 + middle - 2 * q1) >> 1).max(-tc0).min(tc0);
+        let delta = ((((q0 - p0) << 2) + (p1 - q1) + 4) >> 3).max(-tc).min(tc);
+        let delta = if on { delta } else { 0 };
+        rows[2][x] = (p1 + if on & near_p { outer_p } else { 0 }) as u8;
+        rows[3][x] = (p0 + delta).clamp(0, 255) as u8;
+        rows[4][x] = (q0 - delta).clamp(0, 255) as u8;
+        rows[5][x] = (q1 + if on & near_q { outer_q } else { 0 }) as u8;
+    }
+}
+
+/// Filters one line of luma, p3 to q3, with strength 1 to 3.
+#[inline(always)]
+fn luma_line(s: &mut [u8; 8], limits: &Thresholds, tc0: i32) {
+    let [_, p2, p1, p0, q0, q1, q2, _] = s.map(i32::from);
     if (p0 - q0).abs() >= limits.alpha
         || (p1 - p0).abs() >= limits.beta
         || (q1 - q0).abs() >= limits.beta
@@ -164,22 +218,21 @@ fn luma_line(plane: &mut [u8], at: usize, across: usize, limits: &Thresholds, tc
     let middle = (p0 + q0 + 1) >> 1;
     if (p2 - p0).abs() < limits.beta {
         tc += 1;
-        plane[at - 2 * across] = (p1 + ((p2 + middle - 2 * p1) >> 1).clamp(-tc0, tc0)) as u8;
+        s[2] = (p1 + ((p2 + middle - 2 * p1) >> 1).clamp(-tc0, tc0)) as u8;
     }
     if (q2 - q0).abs() < limits.beta {
         tc += 1;
-        plane[at + across] = (q1 + ((q2 + middle - 2 * q1) >> 1).clamp(-tc0, tc0)) as u8;
+        s[5] = (q1 + ((q2 + middle - 2 * q1) >> 1).clamp(-tc0, tc0)) as u8;
     }
     let delta = ((((q0 - p0) << 2) + (p1 - q1) + 4) >> 3).clamp(-tc, tc);
-    plane[at - across] = clip(p0 + delta);
-    plane[at] = clip(q0 - delta);
+    s[3] = clip(p0 + delta);
+    s[4] = clip(q0 - delta);
 }
 
-/// Filters one line of luma with strength 4.
-fn luma_strong(plane: &mut [u8], at: usize, across: usize, limits: &Thresholds) {
-    let s = |offset: usize| i32::from(plane[at + offset * across - 4 * across]);
-    let (p3, p2, p1, p0) = (s(0), s(1), s(2), s(3));
-    let (q0, q1, q2, q3) = (s(4), s(5), s(6), s(7));
+/// Filters one line of luma, p3 to q3, with strength 4.
+#[inline(always)]
+fn luma_strong(s: &mut [u8; 8], limits: &Thresholds) {
+    let [p3, p2, p1, p0, q0, q1, q2, q3] = s.map(i32::from);
     if (p0 - q0).abs() >= limits.alpha
         || (p1 - p0).abs() >= limits.beta
         || (q1 - q0).abs() >= limits.beta
@@ -188,18 +241,18 @@ fn luma_strong(plane: &mut [u8], at: usize, across: usize, limits: &Thresholds) 
     }
     let close = (p0 - q0).abs() < (limits.alpha >> 2) + 2;
     if close && (p2 - p0).abs() < limits.beta {
-        plane[at - across] = ((p2 + 2 * p1 + 2 * p0 + 2 * q0 + q1 + 4) >> 3) as u8;
-        plane[at - 2 * across] = ((p2 + p1 + p0 + q0 + 2) >> 2) as u8;
-        plane[at - 3 * across] = ((2 * p3 + 3 * p2 + p1 + p0 + q0 + 4) >> 3) as u8;
+        s[3] = ((p2 + 2 * p1 + 2 * p0 + 2 * q0 + q1 + 4) >> 3) as u8;
+        s[2] = ((p2 + p1 + p0 + q0 + 2) >> 2) as u8;
+        s[1] = ((2 * p3 + 3 * p2 + p1 + p0 + q0 + 4) >> 3) as u8;
     } else {
-        plane[at - across] = ((2 * p1 + p0 + q1 + 2) >> 2) as u8;
+        s[3] = ((2 * p1 + p0 + q1 + 2) >> 2) as u8;
     }
     if close && (q2 - q0).abs() < limits.beta {
-        plane[at] = ((p1 + 2 * p0 + 2 * q0 + 2 * q1 + q2 + 4) >> 3) as u8;
-        plane[at + across] = ((p0 + q0 + q1 + q2 + 2) >> 2) as u8;
-        plane[at + 2 * across] = ((2 * q3 + 3 * q2 + q1 + q0 + p0 + 4) >> 3) as u8;
+        s[4] = ((p1 + 2 * p0 + 2 * q0 + 2 * q1 + q2 + 4) >> 3) as u8;
+        s[5] = ((p0 + q0 + q1 + q2 + 2) >> 2) as u8;
+        s[6] = ((2 * q3 + 3 * q2 + q1 + q0 + p0 + 4) >> 3) as u8;
     } else {
-        plane[at] = ((2 * q1 + q0 + p1 + 2) >> 2) as u8;
+        s[4] = ((2 * q1 + q0 + p1 + 2) >> 2) as u8;
     }
 }
 

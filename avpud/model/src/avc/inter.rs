@@ -23,8 +23,11 @@ impl Coder<'_> {
         let may_skip = limits.hold(skip);
         if may_skip {
             reference.predict_luma(x, y, skip, &mut prediction.luma);
-            reference.predict_chroma::<16>((x, y), skip, (0, 0), &mut prediction.chroma);
-            if self.leaves_nothing(&prediction) {
+            let nothing = self.leaves_no_luma(&prediction.luma) && {
+                reference.predict_chroma::<16>((x, y), skip, (0, 0), &mut prediction.chroma);
+                self.leaves_no_chroma(&prediction.chroma)
+            };
+            if nothing {
                 self.mb = MbInfo::new(MbKind::Skip, self.qp);
                 self.mb.mv = [skip; 4];
                 self.store_prediction(&prediction);
@@ -76,13 +79,13 @@ impl Coder<'_> {
         self.store_chroma(&prediction.chroma);
     }
 
-    /// Whether no coefficient of the macroblock would be worth sending on top of `prediction`.
-    fn leaves_nothing(&self, prediction: &Samples) -> bool {
+    /// Whether no luma coefficient would be worth sending on top of `prediction`.
+    fn leaves_no_luma(&self, prediction: &[[u8; 16]; 16]) -> bool {
         let mut score = 0;
         let mut scanned = [0; 16];
         for block in 0..16 {
             let (x, y) = (BLOCK_X[block], BLOCK_Y[block]);
-            let mut coefs = self.difference_4x4(x, y, &tile(&prediction.luma, x * 4, y * 4));
+            let mut coefs = self.difference_4x4(x, y, &tile(prediction, x * 4, y * 4));
             forward_4x4(&mut coefs);
             if quantise_4x4(&mut coefs, self.tables, ListKind::Inter, self.qp) {
                 for (level, &raster) in scanned.iter_mut().zip(&ZIGZAG_4X4) {
@@ -94,6 +97,12 @@ impl Coder<'_> {
                 }
             }
         }
+        true
+    }
+
+    /// Whether no chroma coefficient would be worth sending on top of `prediction`.
+    fn leaves_no_chroma(&self, prediction: &[[[u8; 8]; 8]; 2]) -> bool {
+        let mut scanned = [0; 16];
         for plane in 0..2 {
             let qp = self.chroma_qp[plane];
             let mut dc = [0; 4];
@@ -103,7 +112,7 @@ impl Coder<'_> {
                 let mut coefs: [i16; 16] = std::array::from_fn(|i| {
                     let (dx, dy) = (x + i % 4, y + i / 4);
                     i16::from(self.source.chroma[plane][dy][dx])
-                        - i16::from(prediction.chroma[plane][dy][dx])
+                        - i16::from(prediction[plane][dy][dx])
                 });
                 forward_4x4(&mut coefs);
                 *dc = std::mem::take(&mut coefs[0]);
