@@ -12,6 +12,9 @@ use super::tables::{BLOCK_X, BLOCK_Y, ZIGZAG_4X4};
 use super::transform::forward_4x4;
 use super::vectors::VectorField;
 
+/// Transformed difference below which an inter macroblock is not compared with an intra one.
+const INTRA_COST: u32 = 800;
+
 impl Coder<'_> {
     /// Chooses how to code a macroblock of a P picture and codes it.
     pub(super) fn code_predicted(&mut self, reference: &Reference) {
@@ -56,9 +59,11 @@ impl Coder<'_> {
         let bits = self.lambda * choice.vector_bits();
         let cost = satd(&self.source.luma, &prediction.luma) + bits;
 
-        let large = self.best_large();
-        if large.cost < cost && self.code_intra_below(&large, cost * 5 / 8) {
-            return;
+        if cost > INTRA_COST {
+            let large = self.best_large();
+            if large.cost < cost && self.code_intra_below(&large, cost * 5 / 8) {
+                return;
+            }
         }
 
         choice.predict_chroma(reference, (x, y), &mut prediction.chroma);

@@ -91,13 +91,18 @@ impl<const W: usize, const H: usize> Search<'_, W, H> {
         let limits = &self.limits;
         if (limits.x_min..=limits.x_max).contains(&x) && (limits.y_min..=limits.y_max).contains(&y)
         {
-            self.try_at(
-                best,
-                Mv {
-                    x: (4 * x) as i16,
-                    y: (4 * y) as i16,
-                },
-            );
+            let mv = Mv {
+                x: (4 * x) as i16,
+                y: (4 * y) as i16,
+            };
+            let samples = self
+                .reference
+                .whole(self.at.0 as i32 + x, self.at.1 as i32 + y);
+            let distance = sad(self.source, samples, self.reference.stride());
+            let cost = distance + self.lambda * self.bits(mv);
+            if cost < best.cost {
+                *best = Found { mv, cost };
+            }
         }
     }
 

@@ -149,6 +149,13 @@ impl Reference {
         (samples(a), (a != b).then(|| samples(b)))
     }
 
+    /// The samples from (`x`, `y`) of the picture on, which may be in the padding.
+    #[inline]
+    pub(super) fn whole(&self, x: i32, y: i32) -> &[u8] {
+        let (column, row) = ((x + PAD as i32) as usize, (y + PAD as i32) as usize);
+        &self.planes[FULL][row * self.stride + column..]
+    }
+
     /// Bytes from one row of [`Reference::luma`] to the next.
     #[inline]
     pub(super) fn stride(&self) -> usize {
