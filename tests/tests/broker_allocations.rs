@@ -52,6 +52,7 @@ fn world() -> World {
             base_ns: 1000,
             macroblock_ns: 1000,
         },
+        patience_us: 100_000,
         load_max_permille: 1000,
         arena,
         source_windows: Vec::new(),

@@ -20,6 +20,8 @@ pub struct BrokerConfig {
     pub pid: u32,
     /// Expected encoder time of a picture.
     pub cost: JobCost,
+    /// No picture is taken for lost before this time, in microseconds, however short it should take.
+    pub patience_us: u32,
     /// Encoder time that may be promised, in thousandths of all there is.
     pub load_max_permille: u32,
     /// Reserved memory that the daemon owns.

@@ -98,8 +98,9 @@ impl Broker {
             started: self.now,
             expected_us,
         };
+        let deadline = run.deadline(self.config.patience_us);
         self.engine.start(run);
-        self.timers.arm(Timer::Watchdog(job.engine), run.deadline());
+        self.timers.arm(Timer::Watchdog(job.engine), deadline);
         self.push(Output::Submit(job));
     }
 

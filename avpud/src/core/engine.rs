@@ -52,10 +52,10 @@ pub(super) enum AfterReset {
 }
 
 impl Run {
-    /// When it counts as lost: four times what was expected, and never less than 100 ms, so that a burst of other
-    /// memory traffic is not taken for a hang.
-    pub(super) fn deadline(&self) -> Micros {
-        let patience_us = self.expected_us.saturating_mul(4).max(PATIENCE_US_MIN);
+    /// When it counts as lost: after four times what was expected, and never before `patience_us`, so that a burst of
+    /// other memory traffic is not taken for a hang.
+    pub(super) fn deadline(&self, patience_us: u32) -> Micros {
+        let patience_us = u64::from(patience_us).max(self.expected_us.saturating_mul(4));
         self.started.plus_us(patience_us)
     }
 }
@@ -162,8 +162,6 @@ impl Engine {
     }
 }
 
-/// A picture is never lost before this time.
-const PATIENCE_US_MIN: u64 = 100_000;
 /// Resets in a row that may fail.
 const FAILED_RESETS_MAX: u32 = 3;
 /// Resets without an encoded picture between them.
@@ -185,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_four_times_the_expectation_but_at_least_a_tenth_of_a_second() {
-        assert_eq!(run(JobId::FIRST).deadline(), Micros::new(201_000));
+    fn the_deadline_is_four_times_the_expectation_but_not_before_the_devices_patience_ends() {
+        assert_eq!(run(JobId::FIRST).deadline(100_000), Micros::new(201_000));
         let short = Run {
             expected_us: 3,
             ..run(JobId::FIRST)
         };
-        assert_eq!(short.deadline(), Micros::new(101_000));
+        assert_eq!(short.deadline(100_000), Micros::new(101_000));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Capabilities {
     pub synthetic: bool,
     /// Expected time of a job.
     pub cost: JobCost,
+    /// No job is taken for lost before this time, in microseconds: what may hold the device up from outside.
+    pub patience_us: u32,
     /// Reserved memory that the daemon owns: channel memory and leased source buffers are carved from it.
     pub arena: PhysRange,
 }

@@ -246,6 +246,7 @@ fn broker_config(config: &Config, device: &Capabilities) -> BrokerConfig {
                 .cost_macroblock_ns
                 .unwrap_or(device.cost.macroblock_ns),
         },
+        patience_us: device.patience_us,
         load_max_permille: LOAD_MAX_PERMILLE,
         arena: device.arena,
         source_windows: config.source_windows.clone(),

@@ -86,6 +86,7 @@ fn config() -> BrokerConfig {
             base_ns: 100_000,
             macroblock_ns: 4_000,
         },
+        patience_us: 100_000,
         load_max_permille: 1000,
         arena: range(0x0600_0000, 0x0040_0000),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],

@@ -52,6 +52,7 @@ pub(super) fn config() -> BrokerConfig {
             base_ns: 100_000,
             macroblock_ns: 4_000,
         },
+        patience_us: 100_000,
         load_max_permille: 1000,
         arena: range(ARENA, ARENA_LEN),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],

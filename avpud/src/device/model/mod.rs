@@ -185,9 +185,13 @@ fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
             base_ns: cost.base_ns,
             macroblock_ns: cost.macroblock_ns,
         },
+        patience_us: PATIENCE_US,
         arena,
     }
 }
+
+/// The model computes on a host that does other things too, and may have to wait for its turn.
+const PATIENCE_US: u32 = 1_000_000;
 
 fn flush_direction(direction: FlushDirection) -> ModelDirection {
     match direction {

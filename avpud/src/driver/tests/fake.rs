@@ -56,6 +56,7 @@ impl Fake {
                     base_ns: 0,
                     macroblock_ns: 0,
                 },
+                patience_us: 100_000,
                 arena,
             },
             ram: memory(),
