@@ -273,3 +273,191 @@ static TRANSITION: [[u8; 2]; 128] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::{Cabac, RANGE_LPS, SliceKind, TRANSITION};
+
+    /// The decoding engine of 9.3.3.2, for what the encoder wrote.
+    struct Decoder<'a> {
+        bytes: &'a [u8],
+        bit: usize,
+        range: u32,
+        offset: u32,
+        states: [u8; 512],
+    }
+
+    impl<'a> Decoder<'a> {
+        fn new(bytes: &'a [u8], states: [u8; 512]) -> Self {
+            let mut decoder = Self {
+                bytes,
+                bit: 0,
+                range: 510,
+                offset: 0,
+                states,
+            };
+            decoder.restart();
+            decoder
+        }
+
+        fn restart(&mut self) {
+            self.bit = self.bit.next_multiple_of(8);
+            self.range = 510;
+            self.offset = (0..9).fold(0, |value, _| value << 1 | self.read());
+        }
+
+        fn read(&mut self) -> u32 {
+            let byte = self.bytes.get(self.bit / 8).copied().unwrap_or(0);
+            self.bit += 1;
+            u32::from(byte) >> (7 - (self.bit - 1) % 8) & 1
+        }
+
+        fn renormalise(&mut self) {
+            while self.range < 256 {
+                self.range <<= 1;
+                self.offset = self.offset << 1 | self.read();
+            }
+        }
+
+        fn bin(&mut self, context: usize) -> bool {
+            let state = usize::from(self.states[context]);
+            let lps = u32::from(RANGE_LPS[state >> 1][(self.range >> 6 & 3) as usize]);
+            self.range -= lps;
+            let less = self.offset >= self.range;
+            if less {
+                self.offset -= self.range;
+                self.range = lps;
+            }
+            self.states[context] = TRANSITION[state][usize::from(less)];
+            self.renormalise();
+            (state & 1 != 0) != less
+        }
+
+        fn bypass(&mut self) -> bool {
+            self.offset = self.offset << 1 | self.read();
+            let one = self.offset >= self.range;
+            if one {
+                self.offset -= self.range;
+            }
+            one
+        }
+
+        fn terminate(&mut self) -> bool {
+            self.range -= 2;
+            let end = self.offset >= self.range;
+            if !end {
+                self.renormalise();
+            }
+            end
+        }
+    }
+
+    fn random(state: &mut u32) -> u32 {
+        *state ^= *state << 13;
+        *state ^= *state >> 17;
+        *state ^= *state << 5;
+        *state
+    }
+
+    /// Codes `count` bins of a reproducible mixture.
+    fn code(cabac: &mut Cabac, state: &mut u32, count: usize) {
+        for _ in 0..count {
+            let r = random(state);
+            match r % 5 {
+                0 => cabac.bypass(r & 64 != 0),
+                1 => cabac.go_on(),
+                // Skewed, so that long runs of probable symbols and late carries occur.
+                _ => cabac.bin((r >> 8) as usize % 40, r >> 20 & 15 == 0),
+            }
+        }
+    }
+
+    fn verify(decoder: &mut Decoder<'_>, state: &mut u32, count: usize) {
+        for index in 0..count {
+            let r = random(state);
+            let (have, want) = match r % 5 {
+                0 => (decoder.bypass(), r & 64 != 0),
+                1 => (decoder.terminate(), false),
+                _ => (decoder.bin((r >> 8) as usize % 40), r >> 20 & 15 == 0),
+            };
+            assert_eq!(have, want, "bin {index}");
+        }
+    }
+
+    #[test]
+    fn what_is_coded_is_decoded_across_raw_samples_and_to_the_stop_bit() {
+        for seed in 1..200 {
+            let mut cabac = Cabac::new();
+            cabac.start(SliceKind::P, 1, 20);
+            let states = cabac.states;
+            let (mut coding, mut decoding) = (seed, seed);
+            code(&mut cabac, &mut coding, 700);
+            cabac.terminate();
+            cabac.pcm_samples([1, 2, 3].into_iter());
+            code(&mut cabac, &mut coding, 300);
+            cabac.terminate();
+
+            let mut decoder = Decoder::new(cabac.bytes(), states);
+            verify(&mut decoder, &mut decoding, 700);
+            assert!(decoder.terminate(), "seed {seed}");
+            // The decoder has read nine bits ahead, of which the flush wrote two after the terminate bin's seven.
+            decoder.bit = (decoder.bit - 9 + 7 + 2).next_multiple_of(8);
+            let at = decoder.bit / 8;
+            assert_eq!(cabac.bytes()[at..at + 3], [1, 2, 3], "seed {seed}");
+            decoder.bit += 24;
+            decoder.restart();
+            verify(&mut decoder, &mut decoding, 300);
+            assert!(decoder.terminate(), "seed {seed}");
+            let last = cabac.bytes().last().expect("something was written");
+            assert_ne!(*last, 0, "seed {seed}: the stop bit is in the last byte");
+        }
+    }
+
+    #[test]
+    fn a_roll_back_leaves_no_trace() {
+        for seed in 1..500 {
+            let (mut plain, mut rolled) = (Cabac::new(), Cabac::new());
+            for cabac in [&mut plain, &mut rolled] {
+                cabac.start(SliceKind::I, 0, 30);
+                code(cabac, &mut { seed }, 400);
+            }
+            let mark = rolled.mark();
+            code(&mut rolled, &mut { seed + 7777 }, 900);
+            rolled.roll_back(&mark);
+            for cabac in [&mut plain, &mut rolled] {
+                code(cabac, &mut { seed + 99 }, 100);
+                cabac.terminate();
+            }
+            assert_eq!(plain.bytes(), rolled.bytes(), "seed {seed}");
+            assert_eq!(plain.bins(), rolled.bins(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn exponential_golomb_suffixes_of_any_size_are_decoded() {
+        let values = [0, 1, 7, 8, 200, 65_535, 65_536, 1_000_000];
+        let mut cabac = Cabac::new();
+        cabac.start(SliceKind::I, 0, 30);
+        let states = cabac.states;
+        for k in [0, 3] {
+            for value in values {
+                cabac.bypass_exp_golomb(value, k);
+            }
+        }
+        cabac.terminate();
+        let mut decoder = Decoder::new(cabac.bytes(), states);
+        for mut k in [0, 3] {
+            let first = k;
+            for value in values {
+                k = first;
+                let mut have = 0;
+                while decoder.bypass() {
+                    have += 1 << k;
+                    k += 1;
+                }
+                let rest = (0..k).fold(0, |rest, _| rest << 1 | u32::from(decoder.bypass()));
+                assert_eq!(have + rest, value);
+            }
+        }
+    }
+}
