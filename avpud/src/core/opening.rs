@@ -275,7 +275,8 @@ impl Broker {
         admission::admit(promised, load(cost, setup), self.config.load_max_permille)
     }
 
-    /// Size of a channel's ring: what was asked for, or two seconds at its bitrate and three of its largest pictures.
+    /// Size of a channel's ring: what was asked for, or four seconds at its bitrate with room for a good IDR. A fixed
+    /// quantiser bounds nothing, so there it is two of the largest pictures that a stream buffer takes.
     fn ring_bytes(&self, parameters: &Parameters, plan: ChannelPlan) -> Result<ByteLen, Refusal> {
         let max = self.config.ring_bytes_max.value();
         let wish = parameters.ring_bytes;
@@ -292,10 +293,16 @@ impl Broker {
         if let Some(bytes) = self.config.ring_bytes {
             return Ok(bytes);
         }
-        let target = parameters.setup.rate_control.target();
-        let two_seconds = target.map_or(0, |rate| u64::from(rate.bps()) / 4);
-        let pictures = u64::from(plan.picture_max.value()) * 3;
-        let bytes = two_seconds.max(pictures).max(u64::from(DATA_BYTES_MIN));
+        let setup = &parameters.setup;
+        let bytes = match setup.rate_control.target() {
+            Some(rate) => {
+                let four_seconds = u64::from(rate.bps()) / 2;
+                let macroblocks = u64::from(setup.geometry.coded().macroblocks());
+                four_seconds.max(macroblocks * GOOD_IDR_BYTES_PER_MACROBLOCK)
+            }
+            None => u64::from(plan.picture_max.value()) * 2,
+        };
+        let bytes = bytes.max(u64::from(RING_BYTES_MIN));
         let bytes = u32::try_from(bytes.next_power_of_two()).unwrap_or(max);
         Ok(ByteLen::new(bytes.min(max)))
     }
@@ -384,3 +391,8 @@ impl Broker {
         }
     }
 }
+
+/// A detailed picture at a fine quantiser: three times what a camera's IDR takes at usual rates.
+const GOOD_IDR_BYTES_PER_MACROBLOCK: u64 = 128;
+/// Smallest ring that the daemon chooses by itself.
+const RING_BYTES_MIN: u32 = 64 * 1024;

@@ -347,9 +347,42 @@ fn a_ring_is_a_power_of_two_that_holds_what_was_asked_for() {
         );
         assert_eq!(opened.ring_bytes, expected);
     }
+    let hd = |rate_control| OpenChannel {
+        width: 1280,
+        height: 720,
+        fps: FrameRate { num: 5, den: 1 },
+        rate_control,
+        ..small()
+    };
+    let cbr = RateControl::Cbr {
+        bitrate_bps: 2_000_000,
+        qp_min: 0,
+        qp_max: 0,
+    };
+    // A megabyte holds four seconds; two pictures of 416 bytes a macroblock need three.
+    assert_eq!(world.open(app, hd(cbr)).ring_bytes, 1 << 20);
+    assert_eq!(world.open(app, hd(fixqp(30))).ring_bytes, 1 << 22);
     let mut config = config();
     config.ring_bytes = Some(ByteLen::new(1 << 16));
     let mut world = World::with(config);
     let app = world.connect(1);
     assert_eq!(world.open(app, small()).ring_bytes, 1 << 16);
+}
+
+#[test]
+fn closing_one_channel_leaves_the_picture_of_another_in_flight() {
+    let mut world = World::new();
+    let (main, main_channel, main_address) = world.ready_channel(1);
+    let (sub, sub_channel, sub_address) = world.ready_channel(2);
+    world.submit(main, main_channel, main_address);
+    world.submit(sub, sub_channel, sub_address);
+    let close = CloseChannel {
+        channel: sub_channel,
+    };
+    assert_eq!(world.ask(sub, Request::CloseChannel(close)), Reply::Done);
+    assert_eq!(world.resets_asked, 0);
+    assert_eq!(world.destroyed.len(), 1, "nothing of it was in flight");
+    world.finish(1000, 100);
+    let sequence = Sequence::new(0);
+    assert_eq!(world.ends(main), [FrameEnd::Encoded { sequence }]);
 }
