@@ -3,6 +3,7 @@
 //! A failure prints its seed; `AVPU_SEED=n` runs that seed alone.
 
 mod client;
+mod isolation;
 mod oracle;
 mod rng;
 mod world;
@@ -67,4 +68,24 @@ fn the_same_seed_is_the_same_run() {
     for seed in seeds().into_iter().take(20) {
         assert_eq!(run(seed).0, run(seed).0, "seed {seed}");
     }
+}
+
+#[test]
+fn hostile_neighbours_change_nothing_for_a_camera_and_its_recorder() {
+    let (alone, _) = isolation::run(1, 0);
+    let mut foreign_jobs = 0;
+    assert!(alone.is_complete(), "{alone:?}");
+    for seed in seeds().into_iter().take(50) {
+        let (beside, foreign) = isolation::run(seed, 5);
+        foreign_jobs += foreign;
+        assert!(
+            beside == alone,
+            "seed {seed}: expected {alone:?}, found {beside:?}"
+        );
+    }
+    println!("pictures of neighbours: {foreign_jobs}");
+    assert!(
+        foreign_jobs > 1000,
+        "neighbours that do nothing prove nothing"
+    );
 }

@@ -75,7 +75,7 @@ fn range(start: u32, len: u32) -> PhysRange {
     PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).expect("a range")
 }
 
-fn config() -> BrokerConfig {
+pub(crate) fn config() -> BrokerConfig {
     BrokerConfig {
         daemon_version: "0.0.0".into(),
         device: "simulated".into(),
