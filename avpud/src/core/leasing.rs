@@ -29,7 +29,12 @@ impl Broker {
         if self.sources.leases_of(session).0 >= LEASES_MAX {
             return Err(at_most("leases of one connection", LEASES_MAX.into()));
         }
-        let len = self.source_len(key);
+        let layout = self.channel(key).map(|channel| {
+            let size = channel.parameters.setup.geometry.visible();
+            self.source_layout(size)
+        });
+        let layout = layout.ok_or(Refusal::NoSuchChannel(wish.channel))?;
+        let len = ByteLen::new(layout.len_bytes);
         let step = len.align_up(CHANNEL_ALIGNMENT).ok();
         let total = step.and_then(|step| step.value().checked_mul(u32::from(count)));
         let (Some(step), Some(total)) = (step, total) else {
@@ -42,7 +47,7 @@ impl Broker {
         let memory = self.lease_memory(ByteLen::new(total), Purpose::Source, pid, wish.channel)?;
         let range = memory.range();
         let buffers = Buffers {
-            channel: wish.channel,
+            layout,
             len,
             step,
             count,
@@ -134,25 +139,23 @@ impl Broker {
     ) -> Option<(Reply, Attach)> {
         let raw = self.sessions.get(&owner)?.raw_addresses;
         let lease = self.sources.lease_mut(key)?;
-        let (step, id, channel) = (lease.buffer_step, lease.key, lease.channel);
+        let Buffers { layout, step, .. } = lease.buffers;
         let buffers = (0_u64..)
-            .zip(lease.buffers())
+            .zip(lease.pictures())
             .map(|(index, buffer)| LeasedBuffer {
                 address: Address::new(buffer.start().value()),
                 access: access_of(&access, index * u64::from(step.value()), raw),
             })
             .collect();
-        let channel = self.open_by_id(channel).ok()?;
-        let size = channel.parameters.setup.geometry.visible();
         let (attach, write_back) = match access {
             BufferAccess::Descriptor { cached, .. } => (Attach::Lease(key), cached),
             BufferAccess::PhysicalDevice { cached, .. } => (Attach::Nothing, cached && raw),
             BufferAccess::None => (Attach::Nothing, false),
         };
         let reply = Reply::BuffersLeased(BuffersLeased {
-            lease: LeaseId::new(id.value()),
+            lease: LeaseId::new(key.value()),
             buffers,
-            layout: self.source_layout(size),
+            layout,
             write_back,
         });
         Some((reply, attach))

@@ -9,7 +9,7 @@ use crate::core::event::{LeaseKey, SessionKey};
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
-use avpu_proto::types::{ChannelId, LeaseId, RegionId};
+use avpu_proto::types::{LeaseId, RegionId, SourceLayout};
 
 /// All source memory that is not the daemon's own affair.
 #[derive(Debug)]
@@ -37,13 +37,7 @@ pub(super) struct SourceLease {
     /// `None` once the owner is gone while the encoder may still read a buffer.
     pub(super) owner: Option<SessionKey>,
     pub(super) memory: Lease,
-    /// The channel whose layout the buffers have.
-    pub(super) channel: ChannelId,
-    /// Bytes of a picture.
-    pub(super) buffer_len: ByteLen,
-    /// Bytes from one buffer to the next.
-    pub(super) buffer_step: ByteLen,
-    pub(super) count: u8,
+    pub(super) buffers: Buffers,
     /// The shell was asked to export it and has not answered.
     pub(super) granting: Option<Grant>,
     /// Frames under way in it.
@@ -110,7 +104,7 @@ impl Sources {
             if lease.owner != Some(asker.session) {
                 return Err(Refusal::Foreign { address });
             }
-            let holds = lease.buffers().any(|buffer| buffer.contains_range(range));
+            let holds = lease.pictures().any(|buffer| buffer.contains_range(range));
             return if holds {
                 Ok((range, Holder::Lease(lease.key)))
             } else {
@@ -374,22 +368,22 @@ impl SourceLease {
             key,
             owner: Some(owner),
             memory,
-            channel: buffers.channel,
-            buffer_len: buffers.len,
-            buffer_step: buffers.step,
-            count: buffers.count,
+            buffers,
             granting: Some(Grant { request }),
             pins: 0,
         }
     }
 
-    /// Its buffers.
-    pub(super) fn buffers(&self) -> impl Iterator<Item = PhysRange> + '_ {
+    /// The memory of its buffers.
+    pub(super) fn pictures(&self) -> impl Iterator<Item = PhysRange> + '_ {
         let range = self.memory.range();
-        (0..self.count).filter_map(move |index| {
-            let offset = u32::from(index).checked_mul(self.buffer_step.value())?;
+        (0..self.buffers.count).filter_map(move |index| {
+            let offset = u32::from(index).checked_mul(self.buffers.step.value())?;
             range
-                .sub(crate::mem::addr::RegionOffset::new(offset), self.buffer_len)
+                .sub(
+                    crate::mem::addr::RegionOffset::new(offset),
+                    self.buffers.len,
+                )
                 .ok()
         })
     }
@@ -398,8 +392,11 @@ impl SourceLease {
 /// The buffers of a lease.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buffers {
-    pub(super) channel: ChannelId,
+    /// Of each.
+    pub(super) layout: SourceLayout,
+    /// Bytes of a picture.
     pub(super) len: ByteLen,
+    /// Bytes from one buffer to the next.
     pub(super) step: ByteLen,
     pub(super) count: u8,
 }
