@@ -2,10 +2,10 @@
 
 use super::coder::{Coder, Samples, store};
 use super::mb::{MbInfo, MbKind};
-use super::metric::{quarter, satd, tile};
+use super::metric::{quarter, sad_tiles, satd, tile};
 use super::motion::Search;
 use super::partition::Choice;
-use super::quant::{quantise_4x4, quantise_chroma_dc, worth};
+use super::quant::{quantise_4x4, quantise_chroma_dc, quiet_4x4, worth};
 use super::reference::Reference;
 use super::scaling::ListKind;
 use super::tables::{BLOCK_X, BLOCK_Y, ZIGZAG_4X4};
@@ -86,19 +86,26 @@ impl Coder<'_> {
 
     /// Whether no luma coefficient would be worth sending on top of `prediction`.
     fn leaves_no_luma(&self, prediction: &[[u8; 16]; 16]) -> bool {
+        let quiet = quiet_4x4(self.tables, ListKind::Inter, self.qp);
         let mut score = 0;
         let mut scanned = [0; 16];
-        for block in 0..16 {
-            let (x, y) = (BLOCK_X[block], BLOCK_Y[block]);
-            let mut coefs = self.difference_4x4(x, y, &tile(prediction, x * 4, y * 4));
-            forward_4x4(&mut coefs);
-            if quantise_4x4(&mut coefs, self.tables, ListKind::Inter, self.qp) {
-                for (level, &raster) in scanned.iter_mut().zip(&ZIGZAG_4X4) {
-                    *level = coefs[usize::from(raster)];
+        for y in 0..4 {
+            let rows = 4 * y..4 * y + 4;
+            let sums = sad_tiles(&self.source.luma[rows.clone()], &prediction[rows]);
+            for (x, sum) in sums.into_iter().enumerate() {
+                if sum < quiet {
+                    continue;
                 }
-                score += worth(&scanned);
-                if score >= 6 {
-                    return false;
+                let mut coefs = self.difference_4x4(x, y, &tile(prediction, x * 4, y * 4));
+                forward_4x4(&mut coefs);
+                if quantise_4x4(&mut coefs, self.tables, ListKind::Inter, self.qp) {
+                    for (level, &raster) in scanned.iter_mut().zip(&ZIGZAG_4X4) {
+                        *level = coefs[usize::from(raster)];
+                    }
+                    score += worth(&scanned);
+                    if score >= 6 {
+                        return false;
+                    }
                 }
             }
         }

@@ -140,15 +140,45 @@ fn total(lanes: Lanes) -> u32 {
 }
 
 /// The 4x4 tile of a block at (`x`, `y`).
-#[inline]
+#[inline(always)]
 pub(super) fn tile<const N: usize>(block: &[[u8; N]; N], x: usize, y: usize) -> [[u8; 4]; 4] {
-    std::array::from_fn(|dy| std::array::from_fn(|dx| block[y + dy][x + dx]))
+    window(block, x, y)
 }
 
 /// The 8x8 quarter of a 16x16 block at (`x`, `y`).
-#[inline]
+#[inline(always)]
 pub(super) fn quarter(block: &[[u8; 16]; 16], x: usize, y: usize) -> [[u8; 8]; 8] {
-    std::array::from_fn(|dy| std::array::from_fn(|dx| block[y + dy][x + dx]))
+    window(block, x, y)
+}
+
+/// `W` columns and `H` rows of a block from (`x`, `y`).
+#[inline(always)]
+pub(super) fn window<const N: usize, const W: usize, const H: usize>(
+    block: &[[u8; N]],
+    x: usize,
+    y: usize,
+) -> [[u8; W]; H] {
+    let mut out = [[0; W]; H];
+    for (to, from) in out.iter_mut().zip(&block[y..y + H]) {
+        to.copy_from_slice(&from[x..x + W]);
+    }
+    out
+}
+
+/// Sums of absolute differences of the four 4x4 tiles in four rows of two blocks.
+#[inline]
+pub(super) fn sad_tiles(a: &[[u8; 16]], b: &[[u8; 16]]) -> [u16; 4] {
+    let mut columns = [0u16; 16];
+    for (a, b) in a.iter().zip(b) {
+        for x in 0..16 {
+            columns[x] += u16::from(a[x].abs_diff(b[x]));
+        }
+    }
+    let mut sums = [0; 4];
+    for (sum, columns) in sums.iter_mut().zip(columns.chunks_exact(4)) {
+        *sum = columns.iter().sum();
+    }
+    sums
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::coder::Coder;
 use super::mb::{MbKind, Mv};
-use super::metric::quarter;
+use super::metric::{quarter, window};
 use super::motion::{Found, Search, difference_bits};
 use super::reference::{Limits, Reference};
 use super::vectors::VectorField;
@@ -153,8 +153,7 @@ impl Coder<'_> {
                 let found: Found;
                 if kind == MbKind::Inter16x8 {
                     let prediction = field.wide(first);
-                    let source: [[u8; 16]; 8] =
-                        std::array::from_fn(|dy| self.source.luma[first / 2 * 8 + dy]);
+                    let source: [[u8; 16]; 8] = window(&self.source.luma, 0, first / 2 * 8);
                     let search = Search {
                         reference,
                         source: &source,
@@ -167,9 +166,7 @@ impl Coder<'_> {
                     split.predictions[half] = prediction;
                 } else {
                     let prediction = field.tall(first);
-                    let source: [[u8; 8]; 16] = std::array::from_fn(|dy| {
-                        std::array::from_fn(|dx| self.source.luma[dy][first * 8 + dx])
-                    });
+                    let source: [[u8; 8]; 16] = window(&self.source.luma, first * 8, 0);
                     let search = Search {
                         reference,
                         source: &source,

@@ -26,6 +26,23 @@ pub(super) fn quantise_4x4(
     any != 0
 }
 
+/// A sum of absolute differences below which no coefficient of a 4x4 luma or chroma block can reach a level.
+pub(super) fn quiet_4x4(tables: &Multipliers, list: ListKind, qp: u8) -> u16 {
+    let scale = &tables.forward_4x4[list as usize][usize::from(qp % 6)];
+    let shift = 15 + u32::from(qp / 6);
+    let bias = (ROUND_64THS[list as usize] << shift) >> 6;
+    // A coefficient is at most this many times the sum of absolute differences: one in even rows and columns of the
+    // transform, two in odd ones, multiplied.
+    let gain = |raster: usize| (1 << (raster % 2)) << (raster / 4 % 2);
+    let bounds = scale.iter().enumerate().map(|(raster, &mf)| {
+        let least = ((1 << shift) - bias).div_ceil(mf);
+        least.div_ceil(gain(raster))
+    });
+    bounds
+        .min()
+        .map_or(0, |bound| bound.min(u32::from(u16::MAX)) as u16)
+}
+
 /// Quantises an 8x8 block of coefficients in place; true if a level is not zero.
 #[inline]
 pub(super) fn quantise_8x8(
@@ -181,4 +198,48 @@ pub(super) fn worth(levels: &[i16]) -> u32 {
         run = 0;
     }
     score
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::Scaling;
+    use super::{ListKind, Multipliers, quantise_4x4, quiet_4x4};
+    use crate::avc::transform::forward_4x4;
+
+    #[test]
+    fn a_quiet_block_has_no_levels() {
+        let mut state = 3u32;
+        let mut nearly = 0;
+        for scaling in [Scaling::Flat, Scaling::Default] {
+            let tables = Multipliers::new(scaling);
+            for qp in 0..52 {
+                let bound = i32::from(quiet_4x4(&tables, ListKind::Inter, qp));
+                for pattern in 0..400 {
+                    // Everything that is just below the bound, spread over one to sixteen samples.
+                    let mut block = [0i16; 16];
+                    let mut left = bound - 1;
+                    while left > 0 {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let step = (left.min(255) / (1 + pattern % 16)).max(1);
+                        let sign = if state >> 20 & 1 == 0 { 1 } else { -1 };
+                        block[(state >> 28) as usize] += (sign * step) as i16;
+                        left -= step;
+                    }
+                    forward_4x4(&mut block);
+                    assert!(
+                        !quantise_4x4(&mut block, &tables, ListKind::Inter, qp),
+                        "qp {qp}"
+                    );
+                }
+                let mut block = [0; 16];
+                block[5] = bound.min(255) as i16;
+                forward_4x4(&mut block);
+                nearly += u32::from(quantise_4x4(&mut block, &tables, ListKind::Inter, qp));
+            }
+        }
+        assert!(
+            nearly > 20,
+            "the bound is not far below what is needed: {nearly}"
+        );
+    }
 }
