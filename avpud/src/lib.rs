@@ -4,6 +4,8 @@
 pub mod codec;
 pub mod config;
 pub mod core;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod device;
 pub mod driver;
 pub mod hw;

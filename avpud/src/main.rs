@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             println!("avpud {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+        #[cfg(feature = "demo")]
+        Ok(Command::Demo(words)) => avpud::demo::run(&words),
+        #[cfg(feature = "demo")]
+        Ok(Command::DemoPart(words)) => avpud::demo::run_part(&words),
         Err(message) => {
             eprintln!("avpud: {message}");
             ExitCode::from(USAGE)

@@ -16,6 +16,12 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+    /// Show the service with clients; its own arguments follow.
+    #[cfg(feature = "demo")]
+    Demo(Vec<String>),
+    /// Be one of the demo's processes; its own arguments follow.
+    #[cfg(feature = "demo")]
+    DemoPart(Vec<String>),
 }
 
 /// The daemon's arguments.
@@ -32,7 +38,13 @@ pub struct Arguments {
 /// # Errors
 /// When an argument is unknown or lacks its value.
 pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, ConfigError> {
-    let mut words = words.into_iter();
+    let mut words = words.into_iter().peekable();
+    #[cfg(feature = "demo")]
+    match words.peek().map(String::as_str) {
+        Some("demo") => return Ok(Command::Demo(words.skip(1).collect())),
+        Some("demo-part") => return Ok(Command::DemoPart(words.skip(1).collect())),
+        _ => {}
+    }
     let mut arguments = Arguments::default();
     let mut check = false;
     while let Some(word) = words.next() {
@@ -94,6 +106,9 @@ pub fn help() -> String {
         "avpud shares one Allegro AVPU video encoder between many processes.\n\n\
          usage: avpud [--SETTING VALUE]...\n",
     );
+    if cfg!(feature = "demo") {
+        text.push_str("       avpud demo [--input CLIP.y4m] [--seconds N] [--out DIR]\n");
+    }
     // Writing to a string cannot fail.
     let _ = write!(
         text,

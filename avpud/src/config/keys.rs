@@ -29,6 +29,8 @@ pub enum Setting {
     ChannelsMax,
     /// `[limits] ring-bytes`.
     RingBytes,
+    /// `[limits] load-max-permille`.
+    LoadMax,
 }
 
 /// A row of the table.
@@ -125,6 +127,13 @@ pub(super) const KEYS: &[Key] = &[
         value: "SIZE",
         help: "ring of a channel whose client does not ask for one",
     },
+    Key {
+        setting: Setting::LoadMax,
+        section: "limits",
+        name: "load-max-permille",
+        value: "COUNT",
+        help: "encoder time that channels may be promised, in thousandths",
+    },
 ];
 
 impl Setting {
@@ -176,6 +185,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
             config.channels_max = Some(value::positive(value::number(text)?)?);
         }
         Setting::RingBytes => config.ring = Some(value::ring_size(text)?),
+        Setting::LoadMax => config.load_max_permille = value::positive(value::number(text)?)?,
     }
     Ok(())
 }

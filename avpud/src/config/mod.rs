@@ -59,7 +59,12 @@ pub struct Config {
     pub channels_max: Option<u16>,
     /// Size of a channel's ring where the client does not say; a power of two.
     pub ring: Option<ByteLen>,
+    /// Encoder time that channels may be promised, in thousandths of all there is.
+    pub load_max_permille: u32,
 }
+
+/// The rest is for pictures that take longer than they should.
+const LOAD_MAX_PERMILLE: u32 = 950;
 
 impl Default for Config {
     fn default() -> Self {
@@ -75,6 +80,7 @@ impl Default for Config {
             raw_gids: Vec::new(),
             channels_max: None,
             ring: None,
+            load_max_permille: LOAD_MAX_PERMILLE,
         }
     }
 }

@@ -6,6 +6,8 @@
 
 mod clock;
 mod connection;
+#[cfg(test)]
+mod connection_tests;
 mod hands;
 mod irq;
 mod listener;

@@ -34,8 +34,6 @@ use std::time::SystemTime;
 
 /// Channels where the settings do not say: what the model and a developer's machine can hold.
 const CHANNELS_MAX: u16 = 64;
-/// Encoder time that may be promised, in thousandths of all there is.
-const LOAD_MAX_PERMILLE: u32 = 950;
 /// Largest ring that a client may ask for.
 const RING_BYTES_MAX: u32 = 16 << 20;
 /// Smallest picture side that the command list can describe.
@@ -247,7 +245,7 @@ fn broker_config(config: &Config, device: &Capabilities) -> BrokerConfig {
                 .unwrap_or(device.cost.macroblock_ns),
         },
         patience_us: device.patience_us,
-        load_max_permille: LOAD_MAX_PERMILLE,
+        load_max_permille: config.load_max_permille,
         arena: device.arena,
         source_windows: config.source_windows.clone(),
         system_memory: Vec::new(),
