@@ -149,6 +149,8 @@ fn a_bare_address_in_a_window_encodes_like_a_leased_buffer() {
     let buffer = channel.lease(1).unwrap().remove(0);
     let (_, leased, kind) = encode(&channel, &mut reader, buffer, 0);
     assert_eq!(kind, PictureKind::Idr);
+    // Measured on a busy machine the model can be so slow that there is no room for two.
+    drop((reader, channel));
 
     let channel = client.open_channel(&config()).unwrap();
     let mut reader = channel.subscribe().unwrap();
@@ -217,8 +219,9 @@ fn a_killed_daemon_ends_a_wait_and_its_successor_is_taken_up() {
     let refused = channel.submit(buffer, Frame::default()).unwrap_err();
     assert!(matches!(refused.error, ClientError::Disconnected));
     let buffer = refused.source.and_then(|source| source.into_buffer());
+    // The killed process may still hold its listening socket for a moment; either way there is no daemon.
     let nobody = client.reconnect().unwrap_err();
-    assert!(matches!(nobody, ClientError::NoDaemon { .. }), "{nobody}");
+    assert_eq!(nobody.exit_code(), 3, "{nobody}");
 
     let second = Daemon::start("pace=free");
     fs::remove_file(&socket).unwrap();
