@@ -164,6 +164,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let ended = self.child.try_wait();
+            eprintln!(
+                "the daemon when the test failed: {ended:?}, its log:\n{}",
+                self.log()
+            );
+        }
         // It may have ended already; both calls then say so and there is nothing to do about it.
         let _ = self.child.kill();
         let _ = self.child.wait();
