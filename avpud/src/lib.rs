@@ -15,3 +15,4 @@ pub mod mem;
 pub mod picture;
 pub mod server;
 pub mod sys;
+pub mod trial;

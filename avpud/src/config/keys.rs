@@ -21,6 +21,8 @@ pub enum Setting {
     CostBase,
     /// `[device] cost-macroblock-ns`.
     CostMacroblock,
+    /// `[memory] arena`.
+    Arena,
     /// `[memory] source-windows`.
     SourceWindows,
     /// `[memory] raw-groups`.
@@ -98,6 +100,13 @@ pub(super) const KEYS: &[Key] = &[
         name: "cost-macroblock-ns",
         value: "NS",
         help: "encoder time of a macroblock",
+    },
+    Key {
+        setting: Setting::Arena,
+        section: "memory",
+        name: "arena",
+        value: "avpumem|rmem",
+        help: "parameter of the kernel's command line that names the encoder's memory",
     },
     Key {
         setting: Setting::SourceWindows,
@@ -179,6 +188,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         Setting::CostMacroblock => {
             config.cost_macroblock_ns = Some(value::positive(value::number(text)?)?);
         }
+        Setting::Arena => config.arena = value::arena(text)?,
         Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,
         Setting::RawGroups => config.raw_gids = value::list(text, value::group)?,
         Setting::ChannelsMax => {

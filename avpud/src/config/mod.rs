@@ -15,6 +15,7 @@ pub use device::DeviceChoice;
 pub use error::{ConfigError, Origin};
 pub use keys::Setting;
 
+use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysRange};
 use std::fs;
 use std::io;
@@ -51,6 +52,8 @@ pub struct Config {
     pub cost_base_ns: Option<u32>,
     /// Expected time of a macroblock, in nanoseconds; `None`: as the device says.
     pub cost_macroblock_ns: Option<u32>,
+    /// Where the encoder's memory comes from.
+    pub arena: ArenaSource,
     /// Where other allocators keep pictures that privileged clients may submit by address.
     pub source_windows: Vec<PhysRange>,
     /// Groups that may submit raw addresses besides the super-user.
@@ -76,6 +79,7 @@ impl Default for Config {
             device: DeviceChoice::default(),
             cost_base_ns: None,
             cost_macroblock_ns: None,
+            arena: ArenaSource::default(),
             source_windows: Vec::new(),
             raw_gids: Vec::new(),
             channels_max: None,

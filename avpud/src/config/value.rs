@@ -2,6 +2,7 @@
 
 use super::LogFormat;
 use super::keys::unknown;
+use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use avpu_proto::ring;
 use core::str::FromStr;
@@ -105,6 +106,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
             text,
             ["text", "json", "syslog"].into_iter(),
         )),
+    }
+}
+
+/// Where the encoder's memory comes from.
+pub(super) fn arena(text: &str) -> Result<ArenaSource, String> {
+    match text {
+        "avpumem" => Ok(ArenaSource::Own),
+        "rmem" => Ok(ArenaSource::AllReserved),
+        _ => Err(unknown("memory", text, ["avpumem", "rmem"].into_iter())),
     }
 }
 

@@ -59,7 +59,11 @@ impl MappedRegion {
         range: PhysRange,
         caching: Caching,
     ) -> io::Result<Self> {
-        let mapping = Mapping::new(fd, offset_bytes, ByteLen::new(range.len().get()))?;
+        let place = match caching {
+            Caching::Cached => nameable(),
+            Caching::Uncached => MapFlags::empty(),
+        };
+        let mapping = Mapping::new(fd, offset_bytes, range.len_bytes(), place)?;
         Ok(Self {
             mapping,
             range,
@@ -77,6 +81,19 @@ impl MappedRegion {
     #[must_use]
     pub fn caching(&self) -> Caching {
         self.caching
+    }
+
+    /// Where a part lies in this process, for a cache operation of the kernel.
+    ///
+    /// # Errors
+    /// When the part does not lie inside.
+    pub fn virtual_address(
+        &self,
+        offset: RegionOffset,
+        len: ByteLen,
+    ) -> Result<usize, AddressError> {
+        let len = usize::try_from(len.value()).unwrap_or(usize::MAX);
+        Ok(self.mapping.part(offset, len)?.addr())
     }
 
     /// Copies out.
@@ -132,7 +149,7 @@ impl RingMapping {
     /// # Errors
     /// What the kernel says; `EINVAL` when `len` is zero.
     pub fn new(fd: BorrowedFd<'_>, len: ByteLen) -> io::Result<Self> {
-        Mapping::new(fd, 0, len).map(|mapping| Self { mapping })
+        Mapping::new(fd, 0, len, MapFlags::empty()).map(|mapping| Self { mapping })
     }
 
     /// Bytes in it.
@@ -186,7 +203,12 @@ struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    fn new(fd: BorrowedFd<'_>, offset_bytes: u64, len: ByteLen) -> io::Result<Self> {
+    fn new(
+        fd: BorrowedFd<'_>,
+        offset_bytes: u64,
+        len: ByteLen,
+        place: MapFlags,
+    ) -> io::Result<Self> {
         let overflow = || io::Error::from(nix::errno::Errno::EOVERFLOW);
         // File offsets of a mapping are whole pages. No more than that is mapped: on a camera what lies before may be
         // the kernel's.
@@ -209,7 +231,7 @@ impl Mapping {
                 None,
                 mapped_len,
                 ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_SHARED,
+                MapFlags::MAP_SHARED | place,
                 fd,
                 file_offset,
             )
@@ -329,6 +351,14 @@ impl Drop for Mapping {
         // A failure would leave it mapped, which harms nobody.
         let _ = unsafe { munmap(self.mapped.cast(), self.mapped_len.get()) };
     }
+}
+
+/// Cache operations of the kernel take addresses of 32 bits: where a process has more, mappings that need them lie low.
+fn nameable() -> MapFlags {
+    #[cfg(target_arch = "x86_64")]
+    return MapFlags::MAP_32BIT;
+    #[cfg(not(target_arch = "x86_64"))]
+    return MapFlags::empty();
 }
 
 fn page_bytes() -> io::Result<u64> {

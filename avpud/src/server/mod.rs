@@ -15,13 +15,16 @@ mod log;
 mod outbox;
 mod peers;
 mod plan;
+mod policy;
 pub mod ring;
 mod signal;
 mod startup;
+mod summary;
 
 pub use listener::{ListenError, Listener, SocketLock};
 pub use log::{LinesLost, logger};
-pub use startup::{StartError, run, serve};
+pub use policy::{Machine, broker_config};
+pub use startup::{Encoder, Shell, StartError, run, serve};
 
 use crate::core::event::{Input, SessionKey};
 use crate::core::time::Micros;
