@@ -13,6 +13,7 @@ pub mod job;
 pub mod limits;
 pub mod mem;
 pub mod picture;
+pub mod plan;
 pub mod server;
 pub mod sys;
 pub mod trial;

@@ -1,6 +1,7 @@
 //! The daemon's program: arguments, log, then the server; nothing else.
 
 use avpud::config::{self, Arguments, Command, Config, ConfigError};
+use avpud::plan::Plan;
 use avpud::server::{self, End};
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Ok(Command::Demo(words)) => avpud::demo::run(&words),
         #[cfg(feature = "demo")]
         Ok(Command::DemoPart(words)) => avpud::demo::run_part(&words),
+        Ok(Command::Plan(words)) => plan(&words),
         Err(message) => {
             eprintln!("avpud: {message}");
             ExitCode::from(USAGE)
@@ -59,6 +61,24 @@ fn check(arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => usage(&error),
+    }
+}
+
+fn plan(words: &[String]) -> ExitCode {
+    match Plan::parse(words) {
+        Ok(plan) => {
+            let (text, fits) = plan.report();
+            print!("{text}");
+            if fits {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("avpud: {error}");
+            ExitCode::from(USAGE)
+        }
     }
 }
 

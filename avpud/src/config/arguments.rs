@@ -22,6 +22,8 @@ pub enum Command {
     /// Be one of the demo's processes; its own arguments follow.
     #[cfg(feature = "demo")]
     DemoPart(Vec<String>),
+    /// Say what fits into how much memory; its own arguments follow.
+    Plan(Vec<String>),
 }
 
 /// The daemon's arguments.
@@ -44,6 +46,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, ConfigE
         Some("demo") => return Ok(Command::Demo(words.skip(1).collect())),
         Some("demo-part") => return Ok(Command::DemoPart(words.skip(1).collect())),
         _ => {}
+    }
+    if words.next_if(|word| word == "plan").is_some() {
+        return Ok(Command::Plan(words.collect()));
     }
     let mut arguments = Arguments::default();
     let mut check = false;
@@ -104,7 +109,9 @@ fn known(flag: &str) -> Result<Named, ConfigError> {
 pub fn help() -> String {
     let mut text = String::from(
         "avpud shares one Allegro AVPU video encoder between many processes.\n\n\
-         usage: avpud [--SETTING VALUE]...\n",
+         usage: avpud [--SETTING VALUE]...\n\
+         \x20      avpud plan --ram SIZE --arena SIZE WIDTHxHEIGHT@FPS...\n        \
+         what fits into how much memory\n",
     );
     if cfg!(feature = "demo") {
         text.push_str("       avpud demo [--input CLIP.y4m] [--seconds N] [--out DIR]\n");
@@ -167,6 +174,15 @@ mod tests {
         assert_eq!(
             command(&["--check-config"]),
             Ok(Command::CheckConfig(Arguments::default()))
+        );
+    }
+
+    #[test]
+    fn other_commands_come_first() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(
+            command(&["plan", "--ram", "64M"]),
+            Ok(Command::Plan(words(&["--ram", "64M"])))
         );
     }
 
