@@ -223,7 +223,8 @@ mod tests {
             let came = fds.len();
             let count = receive(&client, &mut into[found..], &mut room, |fd| fds.push(fd)).unwrap();
             if fds.len() > came {
-                assert_eq!(found, before, "it rides with its own frame");
+                let read = found..found + count;
+                assert!(read.contains(&before), "it rides with its own frame");
             }
             found += count;
         }
