@@ -110,7 +110,7 @@ impl Stage {
                 Duration::ZERO,
                 self.encoder(options, "sub", 640, 360, 15, 500_000),
             ),
-            (length / 4, self.watcher(options)),
+            (length / 3, self.watcher(options)),
             (length / 2, self.intruder()),
         ]
         .into_iter()

@@ -17,7 +17,7 @@ const PROGRESS_PACKETS: u32 = 25;
 /// Reads to the end of the stream and tells the result.
 pub(super) fn run(wish: &Wish) -> Result<(), Box<dyn Error>> {
     let client = Client::connect(&wish.socket)?;
-    let mut reader = client.subscribe(&wish.name, Join::LastIdr)?;
+    let mut reader = client.subscribe(&wish.name, Join::DemandIdr)?;
     let path = wish.out.as_deref().ok_or("expected --out")?;
     let mut file = BufWriter::new(File::create(path)?);
     let mut watched = Watched::default();
