@@ -265,6 +265,32 @@ fn mistakes_have_their_exit_codes_and_say_what_to_do() {
 }
 
 #[test]
+fn a_daemon_that_dies_ends_everybody_at_once_with_code_3() {
+    let daemon = Daemon::start("pace=free");
+    let mut encoder = tool("avpucat", &daemon.socket());
+    encoder.args([
+        "-v",
+        "TEST:size=64x64,pace!!FILE:/dev/null",
+        "AVPU:,name=main",
+    ]);
+    let mut encoder = encoder.stderr(Stdio::piped()).spawn().expect("it starts");
+    let encoder_said = wait_for_line(&mut encoder, "\"Packet\"");
+    let mut reader = tool("avpucat", &daemon.socket());
+    reader.args(["-v", "AVPU-SUB:,channel=main", "FILE:/dev/null"]);
+    let mut reader = reader.stderr(Stdio::piped()).spawn().expect("it starts");
+    let reader_said = wait_for_line(&mut reader, "\"Packet\"");
+    daemon.signal(Signal::SIGKILL);
+    for child in [&mut encoder, &mut reader] {
+        let status = child.wait().expect("it can be waited for");
+        assert_eq!(status.code(), Some(3));
+    }
+    for said in [encoder_said, reader_said] {
+        let said = said.join().expect("no panic");
+        assert!(said.contains("the daemon went away"), "{said}");
+    }
+}
+
+#[test]
 fn requests_typed_as_json_are_answered_as_json() {
     let daemon = Daemon::start("pace=free");
     let lines = b"Status\n{\"OpenChannel\":{\"width\":176,\"height\":144,\"name\":\"typed\"}}\n{\"Drain\":{\"channel\":999}}\n";

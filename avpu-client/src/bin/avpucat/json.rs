@@ -223,9 +223,9 @@ impl Talk<'_> {
                     ..
                 } => {
                     let count = u8::from(descriptor.is_some());
-                    lines::incoming(Some(id.number()), Ok(reply), count)
+                    lines::reply(id.number(), reply, count)
                 }
-                Incoming::Event(event) => lines::incoming(None, Err(event), 0),
+                Incoming::Event(event) => lines::event(event),
             };
             self.output.push(line.as_bytes());
             self.output.push(b"\n");

@@ -215,13 +215,18 @@ fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A reply or event that came to this program itself, as a line.
-pub(crate) fn incoming(id: Option<u16>, body: Result<Reply, Event>, descriptors: u8) -> String {
+/// A reply that came to this program itself, as a line.
+pub(crate) fn reply(id: u16, reply: Reply, descriptors: u8) -> String {
+    own_line(Some(id), What::Reply(reply), descriptors)
+}
+
+/// An event that came to this program itself, as a line.
+pub(crate) fn event(event: Event) -> String {
+    own_line(None, What::Event(event), 0)
+}
+
+fn own_line(id: Option<u16>, what: What, descriptors: u8) -> String {
     let follower = Follower::new(Side::Daemon, false);
-    let what = match body {
-        Ok(reply) => What::Reply(reply),
-        Err(event) => What::Event(event),
-    };
     let mut line = String::new();
     follower.show(id, what, descriptors, None, &mut |text| line.push_str(text));
     line
