@@ -89,7 +89,13 @@ pub(crate) fn parameter_sets(params: &PictureParams, out: &mut Vec<u8>) {
             sps.ue(edge);
         }
     }
-    sps.u(0, 1);
+    // Only the bitstream restriction: pictures are shown in coding order, so a decoder need not hold any back.
+    sps.u(1, 1);
+    sps.u(0, 8);
+    sps.u(0b11, 2);
+    for value in [0, 0, 13, 11, 0, 1] {
+        sps.ue(value);
+    }
     sps.nal(0x27, true, out);
 
     let mut pps = Bits::default();
