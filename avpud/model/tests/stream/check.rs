@@ -1,5 +1,8 @@
 //! Pictures to encode, and the comparison of a decoder's output with the reconstruction.
 
+// Picture coordinates and random bytes are narrowed on purpose.
+#![allow(clippy::cast_possible_truncation)]
+
 use avpu_model::avc::{Encoder, Frame, Nv12View, PictureParams, PictureStats, SliceKind};
 
 /// An NV12 picture stored in whole macroblocks.
