@@ -1,0 +1,189 @@
+//! The daemon's two threads allocate nothing for a picture: not the loop, not the one that waits for interrupts.
+
+use avpu_client::{ChannelConfig, Client, Frame, Next};
+use avpu_tests::alloc::{CountingAllocator, count};
+use avpu_tests::daemon::Scratch;
+use avpud::config::Config;
+use avpud::device::error::{DeviceError, WaitError};
+use avpud::device::model::{self, Model, ModelInterrupts};
+use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection, IrqSource};
+use avpud::hw::irq::IrqLine;
+use avpud::hw::regs::Reg;
+use avpud::mem::map::MappedRegion;
+use avpud::mem::{ByteLen, PhysRange, RegionOffset};
+use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{Signal, raise};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// Pictures after which everything that grows once has grown.
+const WARM_UP: u64 = 100;
+/// Pictures that are counted.
+const COUNTED: u64 = 200;
+/// Longer than anything here takes, also on a busy machine.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+
+/// Allocations so far of the daemon's threads, without those inside of the model: it is hardware, whatever it does.
+#[derive(Default)]
+struct Counts {
+    main_loop: AtomicU64,
+    interrupts: AtomicU64,
+}
+
+struct Counted {
+    device: Model,
+    inside: u64,
+    counts: Arc<Counts>,
+}
+
+impl Counted {
+    fn with<T>(&mut self, action: impl FnOnce(&mut Model) -> T) -> T {
+        let before = count();
+        let own = before - self.inside;
+        self.counts.main_loop.store(own, Ordering::SeqCst);
+        let result = action(&mut self.device);
+        self.inside += count() - before;
+        result
+    }
+}
+
+impl Device for Counted {
+    fn capabilities(&self) -> &Capabilities {
+        self.device.capabilities()
+    }
+
+    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
+        self.with(|device| device.read(register))
+    }
+
+    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
+        self.with(|device| device.write(register, value))
+    }
+
+    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
+        self.device.map(range, caching)
+    }
+
+    fn flush(
+        &mut self,
+        region: &MappedRegion,
+        offset: RegionOffset,
+        len: ByteLen,
+        direction: FlushDirection,
+    ) -> Result<(), DeviceError> {
+        self.with(|device| device.flush(region, offset, len, direction))
+    }
+
+    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
+        self.device.export(range)
+    }
+
+    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
+        self.device.withdraw(range)
+    }
+}
+
+struct CountedWait {
+    source: ModelInterrupts,
+    inside: u64,
+    counts: Arc<Counts>,
+}
+
+impl IrqSource for CountedWait {
+    fn wait(&mut self) -> Result<IrqLine, WaitError> {
+        let before = count();
+        let own = before - self.inside;
+        self.counts.interrupts.store(own, Ordering::SeqCst);
+        let line = self.source.wait();
+        self.inside += count() - before;
+        line
+    }
+}
+
+#[test]
+fn neither_thread_of_the_daemon_allocates_for_a_picture() {
+    let scratch = Scratch::new("allocations");
+    let socket = scratch.path().join("socket");
+    let counts = Arc::new(Counts::default());
+    let folder = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
+    folder
+        .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
+        .expect("the scratch folder can be watched");
+    let daemon = thread::spawn({
+        let (socket, counts) = (socket.clone(), Arc::clone(&counts));
+        move || {
+            let config = Config::default();
+            let (log, lines_lost) = server::logger(config.log_format, config.log_level);
+            let lock = SocketLock::take(&socket).expect("the socket is free");
+            let opened = model::open("pace=free", &[], None);
+            let (device, source, canceller) = opened.expect("the model starts");
+            let encoder = Encoder {
+                device: Counted {
+                    device,
+                    inside: 0,
+                    counts: Arc::clone(&counts),
+                },
+                interrupts: CountedWait {
+                    source,
+                    inside: 0,
+                    counts,
+                },
+                canceller,
+                machine: Machine::developer(),
+            };
+            let shell = Shell {
+                log,
+                lines_lost,
+                lock,
+            };
+            server::serve(&config, shell, encoder).expect("the daemon serves")
+        }
+    });
+    // The socket gets its place by a rename, when it is ready.
+    folder.read_events().expect("inotify can be read");
+    encode(&socket, &counts);
+    raise(Signal::SIGTERM).expect("a process may signal itself");
+    assert_eq!(daemon.join().expect("the daemon ends"), End::Done);
+}
+
+/// Encodes pictures one after another, read by their owner, and compares the counts before and after.
+fn encode(socket: &Path, counts: &Counts) {
+    let client = Client::connect(socket).expect("the daemon takes connections");
+    let config = ChannelConfig::new(64, 64).gop_length(25).fix_qp(30);
+    let channel = client.open_channel(&config).expect("a channel can be had");
+    let mut reader = channel.subscribe().expect("its owner may read it");
+    let mut buffers = channel.lease(1).expect("a buffer can be had");
+    let mut warm = (0, 0);
+    for picture in 0..WARM_UP + COUNTED {
+        let counted = || {
+            (
+                counts.main_loop.load(Ordering::SeqCst),
+                counts.interrupts.load(Ordering::SeqCst),
+            )
+        };
+        if picture == WARM_UP {
+            warm = counted();
+            assert!(warm.0 > 0, "the loop allocates when it starts");
+        }
+        let buffer = buffers.pop().expect("it came back");
+        channel
+            .submit(buffer, Frame::default())
+            .expect("it is accepted");
+        let next = reader.next_packet(PATIENCE).expect("the stream goes on");
+        assert!(matches!(next, Next::Packet(_)), "{next:?}");
+        let released = channel.next_released(PATIENCE).expect("it ends");
+        buffers.extend(released.source.into_buffer());
+        assert!(
+            picture < WARM_UP || counted() == warm,
+            "picture {picture}: {:?} allocations on loop and interrupt thread, {warm:?} before",
+            counted()
+        );
+    }
+}
