@@ -5,4 +5,5 @@ pub mod alloc;
 pub mod bench;
 pub mod daemon;
 pub mod skip;
+pub mod stream;
 pub mod vectors;

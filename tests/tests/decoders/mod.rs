@@ -5,66 +5,116 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use openh264::decoder::{DecodeOptions, Decoder, DecoderConfig, Flush};
+use avpu_tests::skip::workspace_root;
+use openh264::OpenH264API;
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
 /// Decodes a whole Annex B stream with ffmpeg. Anything that it says on standard error is an error.
-pub fn ffmpeg(stream: &[u8]) -> Result<Vec<u8>, String> {
-    let mut child = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "warning", "-xerror", "-flags", "+output_corrupt", "-f", "h264", "-i", "pipe:0"])
-        .args(["-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"])
+pub(crate) fn ffmpeg(stream: &[u8]) -> Result<Vec<u8>, String> {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args([
+            "-nostdin",
+            "-v",
+            "warning",
+            "-xerror",
+            "-flags",
+            "+output_corrupt",
+        ])
+        .args(["-f", "h264", "-i", "pipe:0", "-fps_mode", "passthrough"])
+        .args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"]);
+    fed(command, stream.to_vec())
+}
+
+/// What a program prints when it reads `input`; whatever it says on standard error is an error.
+fn fed(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start ffmpeg: {error}"))?;
-    let mut input = child.stdin.take().ok_or("ffmpeg has no standard input")?;
-    let bytes = stream.to_vec();
-    // Written from a thread of its own: ffmpeg fills its output pipe long before it has read everything.
-    let writer = thread::spawn(move || input.write_all(&bytes));
-    let output = child.wait_with_output().map_err(|error| format!("ffmpeg: {error}"))?;
+        .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
+    let mut pipe = child
+        .stdin
+        .take()
+        .ok_or("the decoder has no standard input")?;
+    // Written from a thread of its own: a decoder fills its output pipe long before it has read everything.
+    let writer = thread::spawn(move || pipe.write_all(&input));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| format!("the decoder: {error}"))?;
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    let written = writer.join().map_err(|_| "the thread that feeds ffmpeg panicked")?;
+    let written = writer
+        .join()
+        .map_err(|_| "the thread that feeds the decoder panicked")?;
     if !output.status.success() || !complaints.is_empty() {
-        return Err(format!("ffmpeg ended with {}: {complaints}", output.status));
+        return Err(format!(
+            "the decoder ended with {}: {complaints}",
+            output.status
+        ));
     }
-    written.map_err(|error| format!("ffmpeg did not read the whole stream: {error}"))?;
+    written.map_err(|error| format!("the decoder did not read the whole stream: {error}"))?;
     Ok(output.stdout)
 }
 
-/// A decoder that takes one access unit at a time and must give its picture before the next one is fed.
-pub struct PromptDecoder {
-    decoder: Decoder,
+/// Decodes with openh264. It may hold pictures back, whatever the stream says of reordering: [`prompt`] is the one that
+/// shows promptness.
+pub(crate) fn openh264(units: &[&[u8]]) -> Result<Vec<u8>, String> {
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    let mut decoder = Decoder::with_api_config(OpenH264API::from_source(), config)
+        .map_err(|error| format!("openh264 does not start: {error}"))?;
+    let mut planes = Vec::new();
+    for (index, unit) in units.iter().enumerate() {
+        let decoded = decoder
+            .decode(unit)
+            .map_err(|error| format!("unit {index}: {error}"))?;
+        if let Some(picture) = decoded {
+            copy_picture(&mut planes, &picture);
+        }
+    }
+    for picture in decoder
+        .flush_remaining()
+        .map_err(|error| format!("at the end: {error}"))?
+    {
+        copy_picture(&mut planes, &picture);
+    }
+    Ok(planes)
 }
 
-impl PromptDecoder {
-    /// A new decoder.
-    pub fn new() -> Self {
-        let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
-        let decoder = Decoder::with_api_config(openh264::OpenH264API::from_source(), config)
-            .expect("openh264 starts");
-        Self { decoder }
+/// Feeds libavcodec one access unit at a time; an error when a picture does not come before the next unit is due.
+/// `None` where a program for that cannot be built.
+pub(crate) fn prompt(units: &[&[u8]], folder: &Path) -> Option<Result<Vec<u8>, String>> {
+    let source = workspace_root().join("tests/c/prompt.c");
+    let program = folder.join("prompt");
+    let built = Command::new("cc")
+        .args(["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([&program, &source])
+        .args(["-lavcodec", "-lavutil"])
+        .stderr(Stdio::null())
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return None;
     }
+    let mut input = Vec::new();
+    for unit in units {
+        let len = u32::try_from(unit.len()).expect("access units are short");
+        input.extend(len.to_le_bytes());
+        input.extend(*unit);
+    }
+    Some(fed(Command::new(&program), input))
+}
 
-    /// The picture of this access unit, planar; an error when the decoder holds it back.
-    pub fn picture(&mut self, access_unit: &[u8]) -> Result<Vec<u8>, String> {
-        let options = DecodeOptions::new().flush_after_decode(Flush::NoFlush);
-        let decoded = self
-            .decoder
-            .decode_with_options(access_unit, options)
-            .map_err(|error| format!("openh264: {error}"))?
-            .ok_or("expected the picture of this access unit, found that openh264 holds it back")?;
-        let (width, height) = decoded.dimensions();
-        let (stride_y, stride_u, stride_v) = decoded.strides();
-        let mut planes = Vec::with_capacity(width * height * 3 / 2);
-        copy_plane(&mut planes, decoded.y(), stride_y, width, height);
-        copy_plane(&mut planes, decoded.u(), stride_u, width / 2, height / 2);
-        copy_plane(&mut planes, decoded.v(), stride_v, width / 2, height / 2);
-        Ok(planes)
-    }
+fn copy_picture(planes: &mut Vec<u8>, picture: &DecodedYUV<'_>) {
+    let (width, height) = picture.dimensions();
+    let (stride_y, stride_u, stride_v) = picture.strides();
+    copy_plane(planes, picture.y(), stride_y, width, height);
+    copy_plane(planes, picture.u(), stride_u, width / 2, height / 2);
+    copy_plane(planes, picture.v(), stride_v, width / 2, height / 2);
 }
 
 fn copy_plane(into: &mut Vec<u8>, plane: &[u8], stride: usize, width: usize, height: usize) {
@@ -74,9 +124,12 @@ fn copy_plane(into: &mut Vec<u8>, plane: &[u8], stride: usize, width: usize, hei
 }
 
 /// Where two pictures or sequences of them differ first, for an error message.
-pub fn first_difference(found: &[u8], expected: &[u8]) -> Option<String> {
+pub(crate) fn first_difference(found: &[u8], expected: &[u8]) -> Option<String> {
     if let Some(at) = found.iter().zip(expected).position(|(a, b)| a != b) {
-        return Some(format!("byte {at} is {}, expected {}", found[at], expected[at]));
+        return Some(format!(
+            "byte {at} is {}, expected {}",
+            found[at], expected[at]
+        ));
     }
     (found.len() != expected.len())
         .then(|| format!("{} bytes, expected {}", found.len(), expected.len()))

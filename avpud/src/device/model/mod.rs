@@ -185,13 +185,18 @@ fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
             base_ns: cost.base_ns,
             macroblock_ns: cost.macroblock_ns,
         },
-        patience_us: PATIENCE_US,
+        patience_us: match config.body {
+            BodyKind::Picture => PICTURE_PATIENCE_US,
+            BodyKind::Pattern => PATTERN_PATIENCE_US,
+        },
         arena,
     }
 }
 
-/// The model computes on a host that does other things too, and may have to wait for its turn.
-const PATIENCE_US: u32 = 1_000_000;
+/// The picture body computes on a host that does other things too, and may have to wait long for its turn.
+const PICTURE_PATIENCE_US: u32 = 5_000_000;
+/// The pattern body computes next to nothing; only its thread may have to wait.
+const PATTERN_PATIENCE_US: u32 = 1_000_000;
 
 fn flush_direction(direction: FlushDirection) -> ModelDirection {
     match direction {
