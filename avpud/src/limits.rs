@@ -19,9 +19,10 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 pub const EVENTS_PER_TURN_MAX: usize = 64;
 /// Interrupts between the thread that waits for them and the loop.
 pub const INTERRUPTS_MAX: usize = 32;
-/// Time after which a write-back that trails its interrupt is there: others look again and again for 2 ms. One look,
-/// well after that and well before any deadline, replaces them.
-pub const WRITE_BACK_TRAIL_US: u64 = 10_000;
+/// Looks for a write-back that trails its interrupt; where it was seen it took up to 2 ms.
+pub const WRITE_BACK_LOOKS_MAX: u32 = 10;
+/// Time from one such look to the next.
+pub const WRITE_BACK_LOOK_US: u64 = 200;
 /// Time that a peer has for its Hello.
 pub const GREETING_TIMEOUT_US: u64 = 5_000_000;
 /// Time that a peer which is to be closed has to read what it was told last.

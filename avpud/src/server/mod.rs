@@ -16,6 +16,7 @@ mod outbox;
 mod peers;
 mod plan;
 mod policy;
+mod recheck;
 pub mod ring;
 mod signal;
 mod startup;
@@ -31,9 +32,7 @@ use crate::core::time::Micros;
 use crate::core::{Broker, ShellCounters};
 use crate::device::Device;
 use crate::driver::{Engine, IrqVerdict, SpuriousCause};
-use crate::limits::{
-    EVENTS_PER_TURN_MAX, FAREWELL_TIMEOUT_US, REQUESTS_PER_TURN_MAX, WRITE_BACK_TRAIL_US,
-};
+use crate::limits::{EVENTS_PER_TURN_MAX, FAREWELL_TIMEOUT_US, REQUESTS_PER_TURN_MAX};
 use avpu_proto::version::{ClientHello, DaemonHello};
 use connection::{ControlBuffer, Fault, Incoming};
 use hands::Holdings;
@@ -42,6 +41,7 @@ use log::RateLimit;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 use peers::{Accepted, Peers, Said};
+use recheck::Recheck;
 use signal::Signals;
 use slog::{Logger, debug, error, info, warn};
 use std::io;
@@ -51,6 +51,7 @@ const TOKEN_LISTENER: Token = Token(0);
 const TOKEN_INTERRUPT: Token = Token(1);
 const TOKEN_STOP: Token = Token(2);
 const TOKEN_HANGUP: Token = Token(3);
+const TOKEN_RECHECK: Token = Token(4);
 
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +82,7 @@ pub struct Server<D> {
     /// Sessions that ended and of which the core is to be told.
     departed: Vec<SessionKey>,
     now: Micros,
-    /// When to look again for a picture whose interrupt came before its write-back.
-    recheck: Option<Micros>,
+    recheck: Recheck,
     stops: usize,
     end: Option<End>,
 }
@@ -116,12 +116,11 @@ impl<D: Device> Server<D> {
             self.note(event);
         }
         self.take_interrupts();
-        if self.recheck.is_some_and(|at| at <= self.now) {
-            self.recheck = None;
-            if let Some(completion) = self.engine.poll_completion() {
-                self.job_done(completion);
-                self.settle();
-            }
+        if self.recheck.is_due(self.engine.in_flight())
+            && let Some(completion) = self.engine.poll_completion()
+        {
+            self.job_done(completion);
+            self.settle();
         }
         if self.broker.poll_timeout().is_some_and(|at| at <= self.now) {
             self.broker.handle_timeout(self.now);
@@ -136,11 +135,7 @@ impl<D: Device> Server<D> {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let next = [
-            self.broker.poll_timeout(),
-            self.peers.deadline(),
-            self.recheck,
-        ];
+        let next = [self.broker.poll_timeout(), self.peers.deadline()];
         let timeout = if self.peers.has_work() {
             Some(Duration::ZERO)
         } else {
@@ -156,7 +151,7 @@ impl<D: Device> Server<D> {
     fn note(&mut self, event: &Event) {
         match event.token() {
             TOKEN_LISTENER => self.peers.note_waiting(),
-            TOKEN_INTERRUPT => {}
+            TOKEN_INTERRUPT | TOKEN_RECHECK => {}
             TOKEN_STOP => self.stop(),
             TOKEN_HANGUP => {
                 if signal::count(&mut self.signals.hangup) > 0 {
@@ -213,7 +208,7 @@ impl<D: Device> Server<D> {
                 }
                 IrqVerdict::Spurious(cause) => {
                     if cause == SpuriousCause::NotWritten {
-                        self.recheck = Some(self.now.plus_us(WRITE_BACK_TRAIL_US));
+                        self.look_again();
                     }
                     if let Some(suppressed) = self.rate.allow(self.now) {
                         debug!(self.log, "interrupt without a completion";
@@ -223,6 +218,17 @@ impl<D: Device> Server<D> {
                 }
                 IrqVerdict::Foreign(_) => {}
             }
+        }
+    }
+
+    /// An interrupt came before the write-back of the picture in flight.
+    fn look_again(&mut self) {
+        if let Some(job) = self.engine.in_flight()
+            && let Err(cause) = self.recheck.watch(job)
+            && let Some(suppressed) = self.rate.allow(self.now)
+        {
+            warn!(self.log, "a picture cannot be looked for again";
+                "cause" => %cause, "suppressed" => suppressed);
         }
     }
 

@@ -6,10 +6,12 @@ use super::listener::{ListenError, SocketLock};
 use super::log::{LinesLost, RateLimit};
 use super::peers::Peers;
 use super::policy::{Machine, broker_config};
+use super::recheck::Recheck;
 use super::signal::Signals;
 use super::summary;
 use super::{
-    End, Server, TOKEN_HANGUP, TOKEN_INTERRUPT, TOKEN_LISTENER, TOKEN_STOP, clock, connection,
+    End, Server, TOKEN_HANGUP, TOKEN_INTERRUPT, TOKEN_LISTENER, TOKEN_RECHECK, TOKEN_STOP, clock,
+    connection,
 };
 use crate::config::{Config, DeviceChoice};
 use crate::core::Broker;
@@ -219,6 +221,7 @@ where
         .and_then(|()| registry.register(&mut signals.hangup, TOKEN_HANGUP, Interest::READABLE))
         .map_err(io_error("watching for signals"))?;
     let waker = Waker::new(registry, TOKEN_INTERRUPT).map_err(io_error("making the waker"))?;
+    let recheck = Recheck::new(registry, TOKEN_RECHECK).map_err(io_error("making a timer"))?;
     let interrupts = Interrupts::start(encoder.interrupts, encoder.canceller, waker)
         .map_err(io_error("starting the interrupt thread"))?;
     if !sys::request_realtime(sys::Urgency::Loop) {
@@ -253,7 +256,7 @@ where
         expelled: 0,
         departed: Vec::with_capacity(crate::limits::CONNECTIONS_MAX),
         now,
-        recheck: None,
+        recheck,
         stops: 0,
         end: None,
     };
