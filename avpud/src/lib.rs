@@ -14,6 +14,7 @@ pub mod limits;
 pub mod mem;
 pub mod picture;
 pub mod plan;
+pub mod probe;
 pub mod server;
 pub mod sys;
 pub mod trial;

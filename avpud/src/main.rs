@@ -2,6 +2,7 @@
 
 use avpud::config::{self, Arguments, Command, Config, ConfigError};
 use avpud::plan::Plan;
+use avpud::probe::{self, Findings};
 use avpud::server::{self, End};
 use std::process::ExitCode;
 
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
         Ok(Command::Demo(words)) => avpud::demo::run(&words),
         #[cfg(feature = "demo")]
         Ok(Command::DemoPart(words)) => avpud::demo::run_part(&words),
+        Ok(Command::Probe(arguments)) => match config::load(&arguments) {
+            Ok(config) => probe(&config),
+            Err(error) => usage(&error),
+        },
         Ok(Command::Plan(words)) => plan(&words),
         Err(message) => {
             eprintln!("avpud: {message}");
@@ -62,6 +67,12 @@ fn check(arguments: &Arguments) -> ExitCode {
         }
         Err(error) => usage(&error),
     }
+}
+
+fn probe(config: &Config) -> ExitCode {
+    let (text, verdict) = probe::report(&Findings::gather(config), config);
+    print!("{text}");
+    ExitCode::from(verdict.exit_status())
 }
 
 fn plan(words: &[String]) -> ExitCode {

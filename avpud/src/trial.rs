@@ -56,6 +56,20 @@ pub const QP_MIN_USUAL: u8 = 20;
 /// The finest that a channel of constant bitrate uses where its client does not say.
 pub const QP_MIN_UNSAID: u8 = 0;
 
+/// Channels of a usual camera.
+pub const USUAL: [Wish; 2] = [
+    Wish {
+        width: 1920,
+        height: 1080,
+        fps: 25,
+    },
+    Wish {
+        width: 640,
+        height: 360,
+        fps: 15,
+    },
+];
+
 const NOW: Micros = Micros::new(0);
 /// About what a usual scene needs.
 const BITS_PER_MACROBLOCK: u32 = 10;

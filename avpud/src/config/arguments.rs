@@ -22,6 +22,8 @@ pub enum Command {
     /// Be one of the demo's processes; its own arguments follow.
     #[cfg(feature = "demo")]
     DemoPart(Vec<String>),
+    /// Say what this machine has for the encoder, without touching that.
+    Probe(Arguments),
     /// Say what fits into how much memory; its own arguments follow.
     Plan(Vec<String>),
 }
@@ -47,6 +49,7 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, ConfigE
         Some("demo-part") => return Ok(Command::DemoPart(words.skip(1).collect())),
         _ => {}
     }
+    let probe = words.next_if(|word| word == "probe").is_some();
     if words.next_if(|word| word == "plan").is_some() {
         return Ok(Command::Plan(words.collect()));
     }
@@ -74,7 +77,9 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, ConfigE
             }
         }
     }
-    Ok(if check {
+    Ok(if probe {
+        Command::Probe(arguments)
+    } else if check {
         Command::CheckConfig(arguments)
     } else {
         Command::Serve(arguments)
@@ -110,6 +115,8 @@ pub fn help() -> String {
     let mut text = String::from(
         "avpud shares one Allegro AVPU video encoder between many processes.\n\n\
          usage: avpud [--SETTING VALUE]...\n\
+         \x20      avpud probe [--SETTING VALUE]...\n        \
+         what this machine has for the encoder, without touching it\n\
          \x20      avpud plan --ram SIZE --arena SIZE WIDTHxHEIGHT@FPS...\n        \
          what fits into how much memory\n",
     );
@@ -183,6 +190,15 @@ mod tests {
         assert_eq!(
             command(&["plan", "--ram", "64M"]),
             Ok(Command::Plan(words(&["--ram", "64M"])))
+        );
+        let settings = vec![(Setting::Arena, "rmem".to_owned())];
+        let arguments = Arguments {
+            config: None,
+            settings,
+        };
+        assert_eq!(
+            command(&["probe", "--arena", "rmem"]),
+            Ok(Command::Probe(arguments))
         );
     }
 

@@ -2,22 +2,8 @@
 
 use crate::core::config::BrokerConfig;
 use crate::device::linux::arena::MemoryMap;
-use crate::trial::{Outcome, QP_MIN_USUAL, Trial, Wish};
+use crate::trial::{Outcome, QP_MIN_USUAL, Trial, USUAL};
 use slog::{Logger, info, warn};
-
-/// Channels of a usual camera.
-const USUAL: [Wish; 2] = [
-    Wish {
-        width: 1920,
-        height: 1080,
-        fps: 25,
-    },
-    Wish {
-        width: 640,
-        height: 360,
-        fps: 15,
-    },
-];
 
 /// Whose the memory is.
 pub(super) fn memory(log: &Logger, memory: &MemoryMap) {
@@ -42,7 +28,7 @@ pub(super) fn limits(log: &Logger, config: &BrokerConfig) {
                 "channel_kib" => carved.memory.len().get() / 1024,
                 "ring_kib" => carved.ring.value() / 1024),
             Outcome::Refused(reason) => {
-                warn!(log, "carving"; "picture" => %wish, "refused" => reason);
+                info!(log, "carving"; "picture" => %wish, "refused" => reason);
             }
         }
     }
