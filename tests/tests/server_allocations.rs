@@ -16,7 +16,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, raise};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -33,8 +33,13 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 /// Allocations so far of the daemon's threads, without those inside of the model: it is hardware, whatever it does.
 #[derive(Default)]
 struct Counts {
-    main_loop: AtomicU64,
-    interrupts: AtomicU64,
+    main_loop: AtomicU32,
+    interrupts: AtomicU32,
+}
+
+/// The target has no wider atomic; a thread that allocates this often has failed already.
+fn small(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 struct Counted {
@@ -47,7 +52,7 @@ impl Counted {
     fn with<T>(&mut self, action: impl FnOnce(&mut Model) -> T) -> T {
         let before = count();
         let own = before - self.inside;
-        self.counts.main_loop.store(own, Ordering::SeqCst);
+        self.counts.main_loop.store(small(own), Ordering::SeqCst);
         let result = action(&mut self.device);
         self.inside += count() - before;
         result
@@ -100,7 +105,7 @@ impl IrqSource for CountedWait {
     fn wait(&mut self) -> Result<IrqLine, WaitError> {
         let before = count();
         let own = before - self.inside;
-        self.counts.interrupts.store(own, Ordering::SeqCst);
+        self.counts.interrupts.store(small(own), Ordering::SeqCst);
         let line = self.source.wait();
         self.inside += count() - before;
         line

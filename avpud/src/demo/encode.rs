@@ -6,7 +6,7 @@ use super::part::Wish;
 use avpu_client::proto::report::{ChannelReport, LatencyReport};
 use avpu_client::proto::types::{FrameEnd, PictureKind};
 use avpu_client::source::{Nv12Picture, PictureSize};
-use avpu_client::{Channel, ChannelConfig, Client, Frame, Next, Outcome, Reader};
+use avpu_client::{Channel, ChannelConfig, Client, ClientError, Frame, Next, Outcome, Reader};
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -107,10 +107,17 @@ fn submit(wish: &Wish, channel: &Channel) -> Result<(u32, u32), Box<dyn Error>> 
     for frame in 0..wish.frames {
         clip.next(&mut picture)?;
         let due = start + Duration::from_secs(1) * frame / wish.fps;
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        while let Some(released) = channel.try_next_released()? {
-            ended(&released.outcome);
-            buffers.extend(released.source.into_buffer());
+        // What comes back until the picture is due is taken in; nothing coming back is the pace of the camera.
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            match channel.next_released(Some(left)) {
+                Ok(released) => {
+                    ended(&released.outcome);
+                    buffers.extend(released.source.into_buffer());
+                }
+                Err(ClientError::Timeout) => break,
+                Err(error) => return Err(error.into()),
+            }
         }
         if buffers.is_empty() {
             let released = channel.next_released(PATIENCE)?;
