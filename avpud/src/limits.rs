@@ -24,7 +24,7 @@ pub const WRITE_BACK_LOOKS_MAX: u32 = 10;
 /// Time from one such look to the next.
 pub const WRITE_BACK_LOOK_US: u64 = 200;
 /// Time that a peer has for its Hello.
-pub const GREETING_TIMEOUT_US: u64 = 5_000_000;
+pub const GREETING_TIMEOUT_US: u64 = 2_000_000;
 /// Time that a peer which is to be closed has to read what it was told last.
 pub const FAREWELL_TIMEOUT_US: u64 = 1_000_000;
 /// Connections that are open at all: those with a session, and some that are just being refused.

@@ -3,8 +3,11 @@
 use avpu_client::source::{FrameRate, Nv12Picture, PictureSize, TestPattern};
 use avpu_tests::daemon::{Scratch, program};
 use avpu_tests::skip::ffmpeg_or_skip;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -83,6 +86,36 @@ fn psnr_db(stream: &Path, size: PictureSize, fps: u32) -> f64 {
     )]
     let error = error as f64;
     10.0 * (255.0 * 255.0 * f64::from(samples) / error).log10()
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    let scratch = Scratch::new("demo-interrupted");
+    let temporary = scratch.path().join("tmp");
+    fs::create_dir(&temporary).expect("a folder can be made");
+    let mut demo = Command::new(program("avpud"))
+        .args(["demo", "--seconds", "3600", "--out"])
+        .arg(scratch.path().join("out"))
+        .env("TMPDIR", &temporary)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("avpud starts");
+    let stdout = demo.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("report.json")));
+    let pid = i32::try_from(demo.id()).expect("process ids are positive");
+    kill(Pid::from_raw(pid), Signal::SIGINT).expect("the demo runs");
+    let output = demo.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text, "avpud demo: interrupted\n");
+    // It waits for its processes before it ends; the folder of their socket goes last.
+    let left = fs::read_dir(&temporary)
+        .expect("the folder is there")
+        .count();
+    assert_eq!(left, 0);
 }
 
 #[test]

@@ -250,6 +250,8 @@ fn who_speaks_another_version_or_another_protocol_is_told_so() {
     let later = ClientHello { min: 9, max: 12 };
     assert_eq!(refused(&later.encode()), Reason::NoCommonVersion);
     assert_eq!(refused(b"GET / HTTP/1.0\r\n\r\n"), Reason::NotHello);
+    // Half a Hello, and then nothing: its place is not kept for ever.
+    assert_eq!(refused(b"AVPU\x01\0"), Reason::NotHello);
 }
 
 #[test]

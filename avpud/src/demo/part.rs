@@ -5,7 +5,7 @@ use super::{encode, watch};
 use crate::config::{Config, DeviceChoice};
 use crate::server::{self, End};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,6 +86,8 @@ fn number<T: core::str::FromStr>(text: &str) -> Result<T, String> {
 pub fn run(words: &[String]) -> ExitCode {
     // Without it the process would outlive a demo that was killed; with it, or where it fails, nothing else changes.
     let _ = set_pdeathsig(Signal::SIGKILL);
+    // Ctrl-C goes to every process of a terminal: what it means is up to the demo, which ends the others itself.
+    let _ = SigSet::from(Signal::SIGINT).thread_block();
     let wish = match Wish::parse(words) {
         Ok(wish) => wish,
         Err(message) => {

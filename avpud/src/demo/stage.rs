@@ -52,14 +52,14 @@ struct Known {
 impl Stage {
     /// Starts the service and connects to it.
     pub(super) fn set(options: &Options) -> Result<Self, Failure> {
+        let (sender, queue) = channel();
+        hear_signals(&sender)?;
         fs::create_dir_all(&options.out)
             .map_err(|error| format!("{}: {error}", options.out.display()))?;
         for name in ["main.h264", "sub.h264", "watch.h264", "report.json"] {
             println!("{}", options.file(name).display());
         }
         println!();
-        let (sender, queue) = channel();
-        hear_signals(&sender)?;
         let scratch = Scratch::new()?;
         let wish = Wish {
             kind: "service".to_owned(),

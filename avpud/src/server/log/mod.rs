@@ -107,6 +107,7 @@ mod tests {
     use std::fs::File;
     use std::io::{self, Read};
     use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
 
     fn pipe(format: LogFormat) -> (io::PipeReader, Logger, LinesLost) {
         let (read, write) = io::pipe().unwrap();
@@ -183,6 +184,35 @@ mod tests {
         assert!(text.contains("log lines were lost count=3\n"), "{text}");
         assert!(text.trim_end().ends_with("info: after"));
         assert_eq!(lost.count(), 3);
+    }
+
+    #[test]
+    fn the_systems_log_gets_datagrams_also_after_it_was_restarted() {
+        let path = std::env::temp_dir().join(format!("avpud-syslog-{}", std::process::id()));
+        let sink = Sink::datagrams(&path);
+        let (log, lost) = to_sink(sink, LogFormat::Syslog, Level::Info);
+        info!(log, "nobody listens");
+        assert_eq!(lost.count(), 1);
+        let prefix = format!("avpud[{}]: ", std::process::id());
+        for run in 0..2 {
+            let system = UnixDatagram::bind(&path).unwrap();
+            info!(log, "opened"; "run" => run);
+            let mut lines = Vec::new();
+            let mut bytes = [0; 1000];
+            while lines
+                .last()
+                .is_none_or(|line: &String| !line.contains("opened"))
+            {
+                let count = system.recv(&mut bytes).unwrap();
+                lines.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            }
+            assert_eq!(lines.pop(), Some(format!("<30>{prefix}opened run={run}")));
+            let told = (run == 0).then(|| format!("<28>{prefix}log lines were lost count=1"));
+            assert_eq!(lines.pop(), told);
+            drop(system);
+            std::fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(lost.count(), 1);
     }
 
     #[test]

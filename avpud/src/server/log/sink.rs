@@ -8,16 +8,22 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 
 /// The socket of the system's log.
 const SYSLOG_PATH: &str = "/dev/log";
 
 /// Where lines go.
 pub(super) enum Sink {
+    /// Every line is lost.
+    Nowhere,
     /// A stream; what it took only a part of is finished before the next line.
     Stream { stream: Stream, rest: Vec<u8> },
     /// Datagrams to the system's log.
-    Syslog(Option<UnixDatagram>),
+    Syslog {
+        path: PathBuf,
+        socket: Option<UnixDatagram>,
+    },
 }
 
 pub(super) enum Stream {
@@ -34,13 +40,21 @@ impl Sink {
     pub(super) fn stderr() -> Self {
         match io::stderr().as_fd().try_clone_to_owned() {
             Ok(fd) => Self::of(fd),
-            Err(_) => Self::Syslog(None),
+            Err(_) => Self::Nowhere,
         }
     }
 
     /// The system's log.
     pub(super) fn syslog() -> Self {
-        Self::Syslog(connect())
+        Self::datagrams(Path::new(SYSLOG_PATH))
+    }
+
+    /// A log that takes datagrams at `path`.
+    pub(super) fn datagrams(path: &Path) -> Self {
+        Self::Syslog {
+            path: path.to_path_buf(),
+            socket: connect(path),
+        }
     }
 
     /// A stream by its descriptor.
@@ -68,11 +82,12 @@ impl Sink {
                 }
                 count > 0
             }
-            Self::Syslog(socket) => {
+            Self::Nowhere => false,
+            Self::Syslog { path, socket } => {
                 let sent = socket.as_ref().is_some_and(|s| s.send(line).is_ok());
                 if !sent {
                     // The log may have been restarted: a fresh connection, for this line once.
-                    *socket = connect();
+                    *socket = connect(path);
                 }
                 sent || socket.as_ref().is_some_and(|s| s.send(line).is_ok())
             }
@@ -123,9 +138,9 @@ impl Stream {
     }
 }
 
-fn connect() -> Option<UnixDatagram> {
+fn connect(path: &Path) -> Option<UnixDatagram> {
     let socket = UnixDatagram::unbound().ok()?;
     socket.set_nonblocking(true).ok()?;
-    socket.connect(SYSLOG_PATH).ok()?;
+    socket.connect(path).ok()?;
     Some(socket)
 }
