@@ -1,0 +1,104 @@
+//! The unmodified daemon and its clients on a camera that is a supervisor.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod camera;
+
+use avpu_tests::skip::ffmpeg_or_skip;
+use camera::{Camera, Stream, users};
+use std::io::Read;
+
+const MAIN: &str = "320x192";
+const SUB: &str = "176x144";
+
+/// Asserts that a stream decodes to the last pictures that the model reconstructed in that size.
+fn assert_same(stream: &Stream, reconstructed: &[u8], what: &str) {
+    if !ffmpeg_or_skip(what) {
+        return;
+    }
+    let decoded = stream.decode();
+    let pictures = reconstructed.len().checked_sub(decoded.len());
+    let first = pictures.expect("no more is decoded than was reconstructed");
+    assert!(!decoded.is_empty(), "{what}");
+    let mut pairs = decoded.iter().zip(&reconstructed[first..]);
+    let different = pairs.position(|(found, expected)| found != expected);
+    assert_eq!(different, None, "{what}: first byte that differs");
+}
+
+#[test]
+fn two_channels_of_different_size_decode_to_the_models_reconstruction_as_any_user() {
+    for user in users() {
+        let mut camera = Camera::new(user, "pace=free");
+        let daemon = camera.daemon();
+        let main = camera.encode("main", MAIN, 30, "bitrate=200k");
+        let sub = camera.encode("sub", SUB, 30, "bitrate=60k");
+        assert_eq!(daemon.status_line("Threads"), "2");
+        for (channel, size) in [(main, MAIN), (sub, SUB)] {
+            let stream = channel.finish();
+            let reconstructed = camera.reconstructed(size);
+            assert_same(&stream, &reconstructed, &format!("{size} as {user:?}"));
+        }
+        let (status, log) = daemon.stop();
+        assert!(status.success(), "{log}");
+        assert_eq!(camera.supervisor.counters().completed, 60);
+        camera.assert_no_faults();
+    }
+}
+
+#[test]
+fn a_second_daemon_is_refused_with_a_reason_and_never_opens_the_device() {
+    let mut camera = Camera::new(None, "pace=free");
+    let daemon = camera.daemon();
+    let mut second = camera.start("other-socket");
+    let status = second.wait().expect("it ends");
+    let mut said = String::new();
+    let mut errors = second.stderr.take().expect("a pipe");
+    errors.read_to_string(&mut said).expect("it can be read");
+    assert_eq!(status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("expected a free /dev/avpu, found it in use"),
+        "{said}"
+    );
+    assert_eq!(camera.supervisor.counters().refused_opens, 0);
+    assert!(daemon.stop().0.success());
+    camera.assert_no_faults();
+}
+
+#[test]
+fn a_daemon_killed_in_the_middle_of_a_picture_leaves_a_device_that_the_next_one_can_use() {
+    // A picture that never ends, and one whose interrupt comes when nobody waits for it.
+    for (fault, never_ends) in [("fault=stuck@7", true), ("fault=late@7:200000", false)] {
+        let mut camera = Camera::new(None, &format!("pace=t31,{fault}"));
+        let daemon = camera.daemon();
+        let abandoned = camera.encode("first", MAIN, 1000, "bitrate=200k");
+        camera.supervisor.wait_for_pushes(8);
+        daemon.kill();
+        abandoned.abandon();
+        let before = camera.supervisor.counters();
+        assert!(!never_ends || before.completed < before.pushed, "{before}");
+
+        let daemon = camera.daemon();
+        let stream = camera.encode("second", MAIN, 20, "bitrate=200k").finish();
+        let (status, log) = daemon.stop();
+        assert!(status.success(), "{log}");
+        let after = camera.supervisor.counters();
+        assert_eq!(after.pushed - before.pushed, 20, "{before}; {after}");
+        assert_eq!(after.completed + after.aborted, after.pushed, "{after}");
+        assert_same(&stream, &camera.reconstructed(MAIN), fault);
+        camera.assert_no_faults();
+    }
+}
+
+#[test]
+fn a_client_killed_while_it_fills_a_picture_disturbs_nobody() {
+    let mut camera = Camera::new(None, "pace=free");
+    let daemon = camera.daemon();
+    let endless = camera.encode("endless", SUB, 1_000_000, "bitrate=60k");
+    camera.supervisor.wait_for_pushes(5);
+    let main = camera.encode("main", MAIN, 20, "bitrate=200k");
+    endless.kill();
+    let stream = main.finish();
+    assert_same(&stream, &camera.reconstructed(MAIN), "the other channel");
+    let (status, log) = daemon.stop();
+    assert!(status.success(), "{log}");
+    camera.assert_no_faults();
+}
