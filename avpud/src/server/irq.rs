@@ -11,6 +11,7 @@ use crate::sys;
 use mio::Waker;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -28,6 +29,8 @@ pub(super) struct Interrupts {
     receiver: Option<Receiver<Interrupt>>,
     canceller: Box<dyn IrqCanceller>,
     thread: Option<JoinHandle<()>>,
+    /// Not only the thread's: one that ends takes the wake-up for its last word along when it closes the waker.
+    _waker: Arc<Waker>,
 }
 
 impl Interrupts {
@@ -41,18 +44,21 @@ impl Interrupts {
         waker: Waker,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(INTERRUPTS_MAX);
+        let waker = Arc::new(waker);
+        let thread_waker = Arc::clone(&waker);
         let mask = SigSet::all();
         let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         // The thread inherits the mask: there is no moment in which a signal could reach it.
         let spawned = thread::Builder::new()
             .name("avpud-irq".to_owned())
             .stack_size(64 * 1024)
-            .spawn(move || run(source, &sender, &waker));
+            .spawn(move || run(source, &sender, &thread_waker));
         before.thread_set_mask()?;
         Ok(Self {
             receiver: Some(receiver),
             canceller: Box::new(canceller),
             thread: Some(spawned?),
+            _waker: waker,
         })
     }
 
@@ -92,7 +98,6 @@ fn run(mut source: impl IrqSource, sender: &SyncSender<Interrupt>, waker: &Waker
 mod tests {
     use super::*;
     use mio::{Events, Poll, Token};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     struct Scripted {
@@ -145,6 +150,15 @@ mod tests {
                 count += 1;
             }
         }
+    }
+
+    #[test]
+    fn the_last_word_of_a_thread_that_has_ended_still_wakes_the_loop() {
+        let (mut poll, mut interrupts, _) = start(1);
+        interrupts.thread.take().unwrap().join().unwrap();
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, None).unwrap();
+        assert!(matches!(interrupts.next(), Some(Interrupt::Line(_))));
     }
 
     #[test]
