@@ -198,6 +198,8 @@ fn nothing_is_left_unfinished() {
     let mut found = Vec::new();
     for file in sources() {
         for (number, line) in file.text.lines().enumerate() {
+            // Six of them are the template of a temporary name.
+            let line = line.replace(concat!("XXX", "XXX"), "");
             if words.iter().any(|word| line.contains(word)) {
                 found.push(format!("{}:{}: {line}", file.name, number + 1));
             }
