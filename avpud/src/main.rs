@@ -1,6 +1,6 @@
 //! The daemon's program: arguments, log, then the server; nothing else.
 
-use avpud::config::{self, Arguments, Command, Config, ConfigError};
+use avpud::config::{self, Arguments, Command, Config, ConfigError, LogFormat};
 use avpud::plan::Plan;
 use avpud::probe::{self, Findings};
 use avpud::server::{self, End};
@@ -48,12 +48,16 @@ fn main() -> ExitCode {
 
 fn serve(config: &Config) -> ExitCode {
     let (log, lines_lost) = server::logger(config.log_format, config.log_level);
-    match server::run(config, log, lines_lost) {
+    match server::run(config, log.clone(), lines_lost) {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Cut) => ExitCode::FAILURE,
         Ok(End::Restart) => ExitCode::from(RESTART),
         Err(error) => {
             eprintln!("avpud: {error}");
+            // Whoever chose the system's log may not see the standard error stream.
+            if config.log_format == LogFormat::Syslog {
+                slog::error!(log, "{error}");
+            }
             ExitCode::from(error.exit_status())
         }
     }

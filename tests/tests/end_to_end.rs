@@ -2,9 +2,10 @@
 
 use avpu_client::{ChannelConfig, Client, Frame, Next};
 use avpu_proto::error::ErrorCode;
-use avpu_proto::frame::{Decoder, HEADER_BYTES};
+use avpu_proto::frame::{Decoder, HEADER_BYTES, RequestId, encode_request};
 use avpu_proto::limits::SESSIONS_MAX;
 use avpu_proto::reply::Reply;
+use avpu_proto::request::Request;
 use avpu_proto::types::PictureKind;
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, Reason};
 use avpu_proto::{decode, limits};
@@ -12,6 +13,7 @@ use avpu_tests::daemon::{Daemon, Scratch, program};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -234,6 +236,25 @@ fn broken_frames_are_answered_and_closed_while_a_neighbour_encodes() {
     assert_eq!(encode(&daemon.socket(), 2).len(), 2);
     let status = Client::connect(daemon.socket()).unwrap().status().unwrap();
     assert_eq!(status.clients_expelled, 4);
+}
+
+#[test]
+fn who_says_no_more_still_reads_the_answers() {
+    let daemon = Daemon::start("pace=free");
+    let mut says = ClientHello::OURS.encode().to_vec();
+    encode_request(&mut says, RequestId::new(9), &Request::Status).unwrap();
+    let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+    stream.write_all(&says).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let mut decoder = Decoder::new();
+    decoder.push(&answer[HELLO_BYTES..]);
+    let frame = decoder.next().unwrap().expect("a whole frame");
+    assert_eq!(frame.header.id.number(), 9);
+    assert!(matches!(decode::reply(frame.body), Ok(Reply::Status(_))));
+    let status = Client::connect(daemon.socket()).unwrap().status().unwrap();
+    assert_eq!((status.clients, status.clients_expelled), (1, 0));
 }
 
 #[test]

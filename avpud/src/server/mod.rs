@@ -299,7 +299,8 @@ impl<D: Device> Server<D> {
             return;
         };
         entry.refuse(fault, now);
-        if core::mem::take(&mut entry.in_core) {
+        let was_served = core::mem::take(&mut entry.in_core);
+        if was_served {
             self.departed.push(key);
         }
         let peer = entry.connection.peer();
@@ -309,7 +310,7 @@ impl<D: Device> Server<D> {
                 warn!(self.log, "closing a connection"; "pid" => peer.pid, "uid" => peer.uid,
                     "cause" => %fault, "suppressed" => suppressed);
             }
-        } else {
+        } else if was_served {
             debug!(self.log, "disconnected"; "pid" => peer.pid);
         }
     }

@@ -193,7 +193,9 @@ impl Entry {
     /// It is told what is wrong where it can still be told, then it ends.
     pub(super) fn refuse(&mut self, fault: &Fault, now: Micros) {
         match fault {
-            Fault::Hangup | Fault::Io(_) | Fault::SlowConsumer => self.dead = true,
+            // It said its last word and may still read the answers to those before.
+            Fault::Hangup => self.say_farewell(now),
+            Fault::Io(_) | Fault::SlowConsumer => self.dead = true,
             Fault::Hello(_) | Fault::Silence => {
                 self.turn_away(DaemonHello::refused(Reason::NotHello), now);
             }
