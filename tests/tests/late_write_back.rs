@@ -8,7 +8,7 @@ use avpu_tests::daemon::Daemon;
 /// model's thread from writing in time.
 #[test]
 fn pictures_whose_interrupt_came_too_early_are_found() {
-    const PICTURES: u32 = 20;
+    const PICTURES: u32 = 8;
     let daemon = Daemon::start("pace=t31,fault=early@0-1000");
     let client = Client::connect(daemon.socket()).expect("connected");
     let channel = client
