@@ -5,6 +5,7 @@
 //! encoder. What must hold is checked here ([`verdict`]) and not only shown. Whatever happens, the processes end and the
 //! private socket goes.
 
+mod camera;
 mod clip;
 mod encode;
 mod message;
@@ -36,6 +37,16 @@ pub fn run(words: &[String]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(device) = &options.device {
+        return match camera::run(&options, device) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("avpud demo: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let shown = Stage::set(&options).and_then(|stage| stage.play(&options));
     match shown {
         Ok(report) => {

@@ -6,13 +6,19 @@ pub(super) const HELP: &str = "\
 Shows one encoder shared by several processes, on the software model.
 
 usage: avpud demo [--input CLIP.y4m] [--seconds N] [--out DIR]
+       avpud demo --device PATH [--seconds N] [--out DIR]
+
+  --device PATH      instead of the play, a test of the encoder at this path: two small channels, then a table of
+                     what works and what to do about what does not; model for the software model
 
   --input CLIP.y4m   pictures to encode, scaled and repeated; without it moving ones are drawn
-  --seconds N        how long, 2 to 3600; default 10
+  --seconds N        how long, 2 to 3600; default 10, with --device 5
   --out DIR          where the streams and report.json go; default avpud-demo
 ";
 
 const SECONDS_DEFAULT: u32 = 10;
+/// Of the test of a device.
+const SECONDS_DEVICE: u32 = 5;
 const SECONDS_MIN: u32 = 2;
 const SECONDS_MAX: u32 = 3600;
 
@@ -20,6 +26,8 @@ const SECONDS_MAX: u32 = 3600;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) input: Option<PathBuf>,
+    /// The device that is tested; without one the play is shown.
+    pub(super) device: Option<String>,
     pub(super) seconds: u32,
     pub(super) out: PathBuf,
 }
@@ -29,9 +37,11 @@ impl Options {
     pub(super) fn parse(words: &[String]) -> Result<Option<Self>, String> {
         let mut options = Self {
             input: None,
+            device: None,
             seconds: SECONDS_DEFAULT,
             out: PathBuf::from("avpud-demo"),
         };
+        let mut seconds_given = None;
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let (flag, attached) = match word.split_once('=') {
@@ -41,9 +51,9 @@ impl Options {
             if matches!(flag, "-h" | "--help") {
                 return Ok(None);
             }
-            if !matches!(flag, "--input" | "--seconds" | "--out") {
+            if !matches!(flag, "--input" | "--device" | "--seconds" | "--out") {
                 return Err(format!(
-                    "unknown argument \"{flag}\", expected --input, --seconds or --out"
+                    "unknown argument \"{flag}\", expected --input, --device, --seconds or --out"
                 ));
             }
             let value = attached
@@ -53,9 +63,18 @@ impl Options {
             match flag {
                 "--input" => options.input = Some(PathBuf::from(value)),
                 "--out" => options.out = PathBuf::from(value),
-                _ => options.seconds = seconds(&value)?,
+                "--device" => options.device = Some(value),
+                _ => seconds_given = Some(seconds(&value)?),
             }
         }
+        if options.device.is_some() && options.input.is_some() {
+            return Err("expected --device or --input, found both".to_owned());
+        }
+        options.seconds = match (seconds_given, &options.device) {
+            (Some(seconds), _) => seconds,
+            (None, Some(_)) => SECONDS_DEVICE,
+            (None, None) => SECONDS_DEFAULT,
+        };
         Ok(Some(options))
     }
 
@@ -115,6 +134,10 @@ mod tests {
         assert_eq!(options.input, Some(PathBuf::from("a.y4m")));
         assert_eq!((options.seconds, options.out), (3, PathBuf::from("d")));
         assert_eq!(parse(&["--help"]), Ok(None));
+        let options = parse(&["--device", "/dev/avpu"]).unwrap().unwrap();
+        assert_eq!(options.device.as_deref(), Some("/dev/avpu"));
+        assert_eq!(options.seconds, 5);
+        assert!(parse(&["--device", "/dev/avpu", "--input", "a"]).is_err());
     }
 
     #[test]

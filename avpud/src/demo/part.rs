@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::{encode, watch};
-use crate::config::{Config, DeviceChoice};
+use crate::config::{self, Arguments, Config, DeviceChoice, LogFormat};
 use crate::server::{self, End};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
@@ -22,6 +22,8 @@ pub(super) struct Wish {
     pub(super) frames: u32,
     pub(super) input: Option<PathBuf>,
     pub(super) out: Option<PathBuf>,
+    /// The service's device; without one the model at a camera's pace.
+    pub(super) device: Option<String>,
 }
 
 impl Wish {
@@ -44,6 +46,9 @@ impl Wish {
         }
         if let Some(out) = &self.out {
             add("--out", out.clone().into());
+        }
+        if let Some(device) = &self.device {
+            add("--device", device.into());
         }
         words
     }
@@ -68,6 +73,7 @@ impl Wish {
                 "--bitrate" => wish.bitrate_bps = number(value)?,
                 "--frames" => wish.frames = number(value)?,
                 "--input" => wish.input = Some(PathBuf::from(value)),
+                "--device" => wish.device = Some(value.clone()),
                 "--out" => wish.out = Some(PathBuf::from(value)),
                 _ => return Err(format!("unknown argument \"{flag}\"")),
             }
@@ -116,13 +122,26 @@ pub fn run(words: &[String]) -> ExitCode {
 const LOAD_MAX_PERMILLE: u32 = 10_000;
 
 fn serve(wish: &Wish) -> ExitCode {
-    let config = Config {
-        socket: Some(wish.socket.clone()),
-        device: DeviceChoice::Model {
-            options: "body=picture,pace=t31".to_owned(),
+    let config = match &wish.device {
+        None => Ok(Config {
+            device: DeviceChoice::Model {
+                options: "body=picture,pace=t31".to_owned(),
+            },
+            load_max_permille: LOAD_MAX_PERMILLE,
+            ..Config::default()
+        }),
+        Some(device) => device_config(device),
+    };
+    let config = match config {
+        Ok(config) => Config {
+            socket: Some(wish.socket.clone()),
+            log_format: LogFormat::Text,
+            ..config
         },
-        load_max_permille: LOAD_MAX_PERMILLE,
-        ..Config::default()
+        Err(message) => {
+            eprintln!("avpud: {message}");
+            return ExitCode::from(2);
+        }
     };
     let (log, lines_lost) = server::logger(config.log_format, config.log_level);
     match server::run(&config, log, lines_lost) {
@@ -133,6 +152,15 @@ fn serve(wish: &Wish) -> ExitCode {
             ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// The machine's own settings, for this device.
+pub(super) fn device_config(device: &str) -> Result<Config, String> {
+    let settings = config::load(&Arguments::default()).map_err(|error| error.to_string())?;
+    Ok(Config {
+        device: DeviceChoice::parse(device)?,
+        ..settings
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +180,7 @@ mod tests {
             frames: 250,
             input: Some(PathBuf::from("clip.y4m")),
             out: Some(PathBuf::from("main.h264")),
+            device: Some("/dev/avpu".to_owned()),
         };
         let words: Vec<String> = wish
             .words()

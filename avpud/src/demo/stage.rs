@@ -162,6 +162,7 @@ impl Stage {
             frames: options.seconds * fps,
             input: options.input.clone(),
             out: Some(options.file(&format!("{name}.h264"))),
+            device: None,
         }
     }
 
