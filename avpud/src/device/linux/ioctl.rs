@@ -219,10 +219,20 @@ mod tests {
     #[test]
     fn a_file_that_is_no_encoder_says_so() {
         let null = File::open("/dev/null").expect("every system has it");
-        assert_eq!(read_register(null.as_fd(), 0x8004), Err(Errno::ENOTTY));
-        assert_eq!(write_register(null.as_fd(), 0x8014, 0), Err(Errno::ENOTTY));
-        assert_eq!(wait_irq(null.as_fd()), Err(Errno::ENOTTY));
-        assert_eq!(unblock(null.as_fd()), Err(Errno::ENOTTY));
+        let null = null.as_fd();
+        let said = [
+            read_register(null, 0x8004).err(),
+            write_register(null, 0x8014, 0).err(),
+            wait_irq(null).err(),
+            unblock(null).err(),
+        ];
+        for errno in said {
+            // An emulator of a foreign processor says ENOSYS for requests that it cannot pass on.
+            assert!(
+                matches!(errno, Some(Errno::ENOTTY | Errno::ENOSYS)),
+                "{errno:?}"
+            );
+        }
     }
 
     #[test]
