@@ -5,8 +5,7 @@
 //! memory need not stand still while a picture is encoded.
 
 use crate::avc::{
-    Encoder, Entropy, Frame, MbProgress, PictureParams, PictureStats, Scaling, SliceKind,
-    escape_into,
+    Encoder, Frame, MbProgress, PictureParams, PictureStats, Scaling, SliceKind, escape_into,
 };
 use crate::cmdlist::CommandList;
 use crate::completion::Finished;
@@ -133,10 +132,6 @@ impl Body {
         );
         let mut stats = match result {
             Ok(stats) => stats,
-            Err(_) if list.entropy == Entropy::Cavlc => {
-                self.refusal = Some("cavlc entropy coding");
-                return PictureStats::default();
-            }
             Err(_) => {
                 self.refusal = Some("settings that the picture body refuses");
                 return PictureStats::default();
@@ -207,6 +202,7 @@ fn params(work: &Work) -> PictureParams {
         qp_min,
         qp_max,
         entropy: list.entropy,
+        header_tail: list.header_tail,
         transform_8x8: list.transform_8x8,
         scaling: if list.scaling_lists && work.default_lists {
             Scaling::Default

@@ -7,11 +7,11 @@
 
 mod rules;
 
-use crate::avc::{Deblock, Entropy, SearchRange, SliceKind};
+use crate::avc::{Deblock, Entropy, HeaderTail, SearchRange, SliceKind};
 use crate::violation::Violation;
 use rules::{
-    Checker, check_entropy, check_geometry, check_order_counts, check_picture, check_places,
-    check_rate_control, check_stream,
+    Checker, check_entropy, check_geometry, check_header_tail, check_order_counts, check_picture,
+    check_places, check_rate_control, check_stream,
 };
 
 /// Words in a command list.
@@ -47,6 +47,8 @@ pub struct CommandList {
     pub qp: u8,
     /// Entropy coder.
     pub entropy: Entropy,
+    /// Last bits of the slice header, which come again in front of the slice data; none with CABAC.
+    pub header_tail: HeaderTail,
     /// The 8x8 transform is allowed.
     pub transform_8x8: bool,
     /// Scaling lists are in force and taken from EP1.
@@ -214,6 +216,11 @@ pub fn read(address: u32, words: &Words, report: &mut dyn FnMut(Violation)) -> O
     check_geometry(&mut check, kind, mb_width, mb_height);
     check_order_counts(&mut check, kind);
     check_entropy(&mut check, kind, qp, cabac, transform_8x8);
+    let header_tail = if cabac {
+        HeaderTail::NONE
+    } else {
+        check_header_tail(&mut check, qp)
+    };
     let hwrc = check_rate_control(&mut check, kind, qp, mb_width, mb_height);
     check_places(&mut check, kind, columns_8 * 8, mb_width, mb_height);
     check_stream(&mut check, mb_width * mb_height);
@@ -233,6 +240,7 @@ pub fn read(address: u32, words: &Words, report: &mut dyn FnMut(Violation)) -> O
         } else {
             Entropy::Cavlc
         },
+        header_tail,
         transform_8x8,
         scaling_lists: bits(check.word(0x09), 30, 2) != 0,
         cabac_init_idc: u8_of(bits(check.word(0x02), 8, 2)),

@@ -7,7 +7,8 @@
 mod stream;
 
 use avpu_model::avc::{
-    EncodeError, Encoder, Entropy, Frame, PictureParams, PictureStats, SearchRange, SliceKind,
+    EncodeError, Encoder, Entropy, Frame, HeaderTail, PictureParams, PictureStats, SearchRange,
+    SliceKind,
 };
 use stream::check::{Picture, Random, check, encode, scene};
 
@@ -285,7 +286,16 @@ fn what_cannot_be_done_is_refused_and_nothing_is_written() {
     };
     assert!(matches!(
         refuse(cavlc, Some(&reference), &source),
-        EncodeError::Unsupported(_)
+        EncodeError::Unsupported("the 8x8 transform with CAVLC")
+    ));
+    let tail = HeaderTail { bits: 1, count: 1 };
+    let cabac = PictureParams {
+        header_tail: tail,
+        ..good
+    };
+    assert!(matches!(
+        refuse(cabac, Some(&reference), &source),
+        EncodeError::OutOfRange { found: 1, .. }
     ));
     let mut deblock = good;
     deblock.deblock.alpha_offset = 3;

@@ -337,34 +337,13 @@ fn vectors_that_leave_no_room_for_the_header_before_them_overlap_the_maps() {
 }
 
 #[test]
-fn h265_and_cavlc_are_said_to_be_unsupported() {
+fn h265_is_said_to_be_unsupported() {
     let (found, size) = spoiled(0, false, &|words, _| words[0] = 0x9170_0c11);
     assert!(matches!(
         found[..],
         [Violation::Unsupported { what: "h.265" }]
     ));
     assert_eq!(size, ERROR_FILL);
-
-    let mut host = Host::new();
-    let mut words = host.channel.list(0, 30);
-    words[0x00] = 0x8070_0011;
-    words[0x02] = 0x4010_a950;
-    words[0x09] = 0x3c00_0000;
-    words[0x1c] = 0x2100_0904 | 30 << 16;
-    words[0x1e] |= 0x1400_0000;
-    words[0x1f] = 0x0400_045b;
-    let size = host.run(0, &words);
-    assert_eq!(size, ERROR_FILL);
-    let found = host.violations();
-    assert!(
-        matches!(
-            found[..],
-            [Violation::Unsupported {
-                what: "cavlc entropy coding"
-            }]
-        ),
-        "{found:?}"
-    );
 }
 
 #[test]

@@ -141,12 +141,63 @@ fn lists_of_another_implementation_break_the_rules_in_three_words_at_most() {
     assert_eq!(frames.len(), 6);
 }
 
-#[test]
-fn recorded_pictures_are_encoded_where_the_camera_had_them() {
-    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
-        return;
-    };
-    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000);
+/// The list with everything `by` bytes further on.
+fn rebased(frame: &Recorded, by: u32) -> Recorded {
+    const ADDRESSES: [usize; 15] = [
+        0x20, 0x21, 0x23, 0x24, 0x25, 0x27, 0x28, 0x29, 0x2c, 0x2d, 0x2e, 0x30, 0x37, 0x38, 0x67,
+    ];
+    let mut words = frame.words;
+    for word in ADDRESSES {
+        if words[word] != 0 {
+            words[word] += by;
+        }
+    }
+    // Without a reference this is only the distance of its maps.
+    if words[0x38] != 0 {
+        words[0x68] += by;
+    }
+    Recorded {
+        name: frame.name.clone(),
+        address: frame.address + by,
+        words,
+    }
+}
+
+/// Fills what a recorded list points at, with picture `index` of a moving pattern as source.
+fn furnish(frame: &Recorded, index: u32, memory: &mut dyn Memory) {
+    let [ep1, ep2, ep3, source] = [0x27, 0x23, 0x2d, 0x20].map(|word| frame.words[word]);
+    memory.write(ep1, &[3; 208]).expect("memory");
+    memory
+        .write(ep1 + tables::LISTS_OFFSET_BYTES, &tables::default_lists())
+        .expect("memory");
+    memory
+        .write(ep3 + tables::SCALES_OFFSET_BYTES, &tables::qp_scales())
+        .expect("memory");
+    let control = [
+        0x03e8_09c4,
+        0x1388_0100,
+        0x2328_1b58,
+        0x010a_0301,
+        0x2d10_0302,
+    ];
+    host::store(memory, ep2, &control);
+    let pitch = frame.words[0x22];
+    let samples = (frame.words[0x21] - source) / 2 * 3;
+    let rows: Vec<u8> = (0..samples)
+        .map(|i| ((i % pitch / 9 + index * 3) * (i / pitch / 7)) as u8)
+        .collect();
+    memory.write(source, &rows).expect("memory");
+    host::store(memory, frame.address, &frame.words);
+}
+
+/// Encodes the first three pictures of a size, and returns their slice data; each takes a time within `expected_us`.
+fn encode_recorded(
+    frames: &[Recorded],
+    size: &str,
+    by: u32,
+    expected_us: std::ops::Range<u64>,
+) -> Vec<Vec<u8>> {
+    let memory = PlainMemory::new(0x0680_0000, 0x0180_0000 + by);
     let config = EngineConfig {
         pace: Pace::T31,
         ..EngineConfig::default()
@@ -156,32 +207,11 @@ fn recorded_pictures_are_encoded_where_the_camera_had_them() {
     let mut now_us = 0;
     write(&mut machine, &mut now_us, offset::MISC_CTRL, 0x1000);
     write(&mut machine, &mut now_us, offset::TOP_CTRL, 0x80);
-    let high = frames
-        .iter()
-        .filter(|frame| frame.name.contains("1920x1080"));
-    for (index, frame) in high.take(3).enumerate() {
-        let [ep1, ep2, ep3, source] = [0x27, 0x23, 0x2d, 0x20].map(|word| frame.words[word]);
-        let memory = machine.memory();
-        memory.write(ep1, &[3; 208]).expect("memory");
-        memory
-            .write(ep1 + tables::LISTS_OFFSET_BYTES, &tables::default_lists())
-            .expect("memory");
-        memory
-            .write(ep3 + tables::SCALES_OFFSET_BYTES, &tables::qp_scales())
-            .expect("memory");
-        let control = [
-            0x03e8_09c4,
-            0x1388_0100,
-            0x2328_1b58,
-            0x010a_0301,
-            0x2d10_0302,
-        ];
-        host::store(memory, ep2, &control);
-        let rows: Vec<u8> = (0..1920 * 1088 * 3 / 2_u32)
-            .map(|i| ((i % 1920 / 9 + index as u32 * 3) * (i / 1920 / 7)) as u8)
-            .collect();
-        memory.write(source, &rows).expect("memory");
-        host::store(memory, frame.address, &frame.words);
+    let mut payloads = Vec::new();
+    let chosen = frames.iter().filter(|frame| frame.name.contains(size));
+    for (index, frame) in (0..3).zip(chosen) {
+        let frame = rebased(frame, by);
+        furnish(&frame, index, machine.memory());
         write(&mut machine, &mut now_us, offset::CLOCK, 1);
         for value in [1, 2, 4] {
             write(&mut machine, &mut now_us, offset::RESET, value);
@@ -191,17 +221,49 @@ fn recorded_pictures_are_encoded_where_the_camera_had_them() {
         write(&mut machine, &mut now_us, offset::CL_PUSH, 2);
         let pushed_us = now_us;
         let due_us = machine.next_event_us().expect("a picture");
-        // The recorded time of 1920x1080 pictures is 12.2 to 13.3 ms.
-        assert!((12_200..13_400).contains(&(due_us - pushed_us)));
+        assert!(expected_us.contains(&(due_us - pushed_us)));
         assert_eq!(machine.take_irq(due_us), Waited::Line(0));
         assert_eq!(machine.engine().faults(), []);
         let size = host::word(machine.memory(), frame.address + 0x104);
         assert!(size > 0 && size < frame.words[0x33]);
+        let at = frame.words[0x30] + frame.words[0x32];
+        payloads.push(host::bytes(machine.memory(), at, size));
         now_us = due_us;
         write(&mut machine, &mut now_us, offset::IRQ_MASK, 0x10);
         write(&mut machine, &mut now_us, offset::CLOCK, 0);
     }
     assert_eq!(machine.engine().counters().completed, 3);
+    payloads
+}
+
+#[test]
+fn recorded_pictures_are_encoded_where_the_camera_had_them_and_elsewhere() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    // The recorded times are 12.2 to 13.3 ms and 1.6 to 1.7 ms.
+    for (size, expected_us) in [("1920x1080", 12_200..13_400), ("640x360", 1_500..1_750)] {
+        let there = encode_recorded(&frames, size, 0, expected_us.clone());
+        let elsewhere = encode_recorded(&frames, size, 0x0012_3400, expected_us);
+        assert!(there == elsewhere, "slice data of {size}");
+    }
+}
+
+#[test]
+fn slice_data_of_a_recorded_baseline_list_begins_with_the_bits_of_its_header() {
+    let Some(frames) = recorded("avpu-cl-camera.jsonl") else {
+        return;
+    };
+    let payloads = encode_recorded(&frames, "640x360", 0, 0..10_000);
+    let lists = frames.iter().filter(|frame| frame.name.contains("640x360"));
+    for (frame, payload) in lists.zip(&payloads) {
+        let count = frame.words[0x1e] >> 24 & 31;
+        let expected = frame.words[0x1f] & ((1 << count) - 1);
+        let first = payload[..4]
+            .iter()
+            .fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        assert_eq!(first >> (32 - count), expected, "{}", frame.name);
+    }
 }
 
 fn write(machine: &mut Machine<PlainMemory>, now_us: &mut u64, offset: u32, value: u32) {

@@ -274,6 +274,7 @@ impl Coder<'_> {
         self.mb = MbInfo {
             cbp: 0x2F,
             coded: u32::MAX,
+            level_counts: [16; 24],
             ..MbInfo::new(MbKind::Pcm, 0)
         };
         let at = self.luma_at();

@@ -1,16 +1,16 @@
 //! One picture at a time: the macroblock loop.
 
-use super::cabac::Cabac;
 use super::coder::{Coder, Planes, Samples};
 use super::deblock;
+use super::entropy::{Coders, EntropyCoder};
 use super::escape::escape_into;
 use super::frame::{Frame, Nv12View};
 use super::mb::{Levels, MbInfo, MbKind, MbMap, Mv, Neighbours};
-use super::params::{EncodeError, PictureParams, Scaling, SliceKind};
+use super::params::{EncodeError, Entropy, PictureParams, Scaling, SliceKind};
 use super::reference::Reference;
 use super::scaling::Multipliers;
 use super::stats::PictureStats;
-use super::syntax::{self, Context, QpChain};
+use super::syntax::{Context, QpChain};
 
 /// Where the macroblock loop stands when it asks for a QP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct MbProgress {
 pub struct Encoder {
     mb_width: u16,
     mb_height: u16,
-    cabac: Cabac,
+    coders: Coders,
     map: MbMap,
     reference: Reference,
     /// By [`Scaling`].
@@ -41,7 +41,7 @@ impl Encoder {
         Self {
             mb_width,
             mb_height,
-            cabac: Cabac::new(),
+            coders: Coders::new(),
             map: MbMap::new(mb_width.into(), mb_height.into()),
             reference: Reference::new(mb_width, mb_height),
             multipliers: [Scaling::Flat, Scaling::Default].map(Multipliers::new),
@@ -135,44 +135,17 @@ impl Encoder {
             chroma_qp: [0; 2],
             lambda: 0,
         };
-        let mut counts = PictureStats {
-            qp_min: 51,
-            ..PictureStats::default()
+        self.coders.last = params.entropy;
+        let mut counts = match params.entropy {
+            Entropy::Cabac => slice(&mut self.coders.cabac, &mut coder, source, predictor, qp),
+            Entropy::Cavlc => slice(&mut self.coders.cavlc, &mut coder, source, predictor, qp),
         };
-        let mut chain = QpChain {
-            previous: params.qp,
-            moved: false,
-        };
-        self.cabac
-            .start(params.kind, params.cabac_init_idc, params.qp);
-        let start_bits = self.cabac.position_bits();
-        for row in 0..self.mb_height {
-            for column in 0..self.mb_width {
-                let bits = self.cabac.position_bits().wrapping_sub(start_bits);
-                let qp = qp(MbProgress { column, row, bits }).clamp(params.qp_min, params.qp_max);
-                coder.begin(source, column.into(), row.into(), qp);
-                match &predictor {
-                    Some(reference) => coder.code_predicted(reference),
-                    None => {
-                        let large = coder.best_large();
-                        coder.code_intra(&large);
-                    }
-                }
-                write(&mut self.cabac, &mut coder, &mut chain, &mut counts);
-                if (row + 1, column + 1) == (self.mb_height, self.mb_width) {
-                    self.cabac.terminate();
-                } else {
-                    self.cabac.go_on();
-                }
-            }
-        }
         if !params.deblock.disabled {
             deblock::picture(params, coder.map, &mut coder.recon);
         }
         let before = out.len();
-        escape_into(self.cabac.bytes(), None, out);
+        escape_into(self.coders.bytes(), None, out);
         counts.payload_bytes = (out.len() - before) as u32;
-        counts.bins = self.cabac.bins();
         counts.sse_luma = squared_error(params, source, recon);
         Ok(counts)
     }
@@ -180,22 +153,64 @@ impl Encoder {
     /// The slice data of the last picture without emulation prevention.
     #[must_use]
     pub fn rbsp(&self) -> &[u8] {
-        self.cabac.bytes()
+        self.coders.bytes()
     }
 }
 
-/// Writes the current macroblock, as I_PCM if it takes more than its bits, and enters it into the map and the counts.
-fn write(cabac: &mut Cabac, coder: &mut Coder<'_>, chain: &mut QpChain, counts: &mut PictureStats) {
+/// Codes all macroblocks of the picture.
+fn slice<E: EntropyCoder>(
+    entropy: &mut E,
+    coder: &mut Coder<'_>,
+    source: &Nv12View<'_>,
+    reference: Option<&Reference>,
+    qp: &mut dyn FnMut(MbProgress) -> u8,
+) -> PictureStats {
+    let params = coder.params;
+    let mut counts = PictureStats {
+        qp_min: 51,
+        ..PictureStats::default()
+    };
+    let mut chain = QpChain {
+        previous: params.qp,
+        moved: false,
+    };
+    entropy.start(params);
+    let start_bits = entropy.position_bits();
+    for row in 0..params.mb_height {
+        for column in 0..params.mb_width {
+            let bits = entropy.position_bits().wrapping_sub(start_bits);
+            let qp = qp(MbProgress { column, row, bits }).clamp(params.qp_min, params.qp_max);
+            coder.begin(source, column.into(), row.into(), qp);
+            match reference {
+                Some(reference) => coder.code_predicted(reference),
+                None => {
+                    let large = coder.best_large();
+                    coder.code_intra(&large);
+                }
+            }
+            write(entropy, coder, &mut chain, &mut counts);
+            entropy.end((row + 1, column + 1) == (params.mb_height, params.mb_width));
+        }
+    }
+    counts.bins = entropy.bins();
+    counts
+}
+
+/// Writes the current macroblock, as I_PCM if it takes more than its bits or cannot be written otherwise, and enters it
+/// into the map and the counts.
+fn write<E: EntropyCoder>(
+    entropy: &mut E,
+    coder: &mut Coder<'_>,
+    chain: &mut QpChain,
+    counts: &mut PictureStats,
+) {
     let around = coder.around;
     let context = Context {
         kind: coder.params.kind,
         transform_8x8: coder.params.transform_8x8,
         around: &around,
     };
-    let p = context.kind == SliceKind::P;
-    if p {
-        syntax::skip_flag(cabac, &around, coder.mb.kind == MbKind::Skip);
-    }
+    entropy.skip(&context, coder.mb.kind == MbKind::Skip);
     if coder.mb.kind == MbKind::Skip {
         chain.moved = false;
         coder.mb.qp = chain.previous;
@@ -203,30 +218,29 @@ fn write(cabac: &mut Cabac, coder: &mut Coder<'_>, chain: &mut QpChain, counts: 
         if coder.mb.cbp == 0 && coder.mb.kind != MbKind::Intra16x16 {
             coder.mb.qp = chain.previous;
         }
-        let mark = cabac.mark();
+        let mark = entropy.mark();
         let held = (chain.previous, chain.moved);
-        let start = cabac.position_bits();
-        let residual_bits = syntax::macroblock(
-            cabac,
+        let start = entropy.position_bits();
+        let residual_bits = entropy.macroblock(
             &context,
             &mut coder.mb,
             &coder.predictions,
             &coder.levels,
             chain,
         );
-        if cabac.position_bits().wrapping_sub(start) > coder.params.max_mb_bits {
-            cabac.roll_back(&mark);
-            (chain.previous, chain.moved) = (held.0, false);
-            coder.become_pcm();
-            syntax::pcm_type(cabac, &context);
-            cabac.terminate();
-            let luma = coder.source.luma.as_flattened().iter();
-            let chroma = coder.source.chroma.as_flattened().as_flattened().iter();
-            cabac.pcm_samples(luma.chain(chroma).copied());
-            counts.lcu_overflow = true;
-            counts.pcm += 1;
-        } else {
-            counts.residual_bits += residual_bits;
+        let is_long = entropy.position_bits().wrapping_sub(start) > coder.params.max_mb_bits;
+        match residual_bits {
+            Some(residual_bits) if !is_long => counts.residual_bits += residual_bits,
+            _ => {
+                entropy.roll_back(&mark);
+                (chain.previous, chain.moved) = (held.0, false);
+                coder.become_pcm();
+                let luma = coder.source.luma.as_flattened().iter();
+                let chroma = coder.source.chroma.as_flattened().as_flattened().iter();
+                entropy.pcm(&context, luma.chain(chroma).copied());
+                counts.lcu_overflow |= is_long;
+                counts.pcm += 1;
+            }
         }
     }
     coder.map.set(coder.column, coder.row, &coder.mb);

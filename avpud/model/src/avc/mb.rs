@@ -69,6 +69,9 @@ pub(super) struct MbInfo {
     pub(super) luma_mode: u8,
     /// coded_block_flag of each block: luma 0..=15 in raster order, Cb 16..=19, Cr 20..=23, then the DC blocks.
     pub(super) coded: u32,
+    /// With CAVLC the number of levels of each 4x4 block, in the order of [`MbInfo::coded`]; DC levels that have a
+    /// block of their own are not among them.
+    pub(super) level_counts: [u8; 24],
     /// Intra prediction mode of each 4x4 block in raster order; 2 where there is none.
     pub(super) modes: [u8; 16],
     /// Motion vector of each 8x8 quarter.
@@ -86,6 +89,7 @@ impl MbInfo {
         chroma_mode: 0,
         luma_mode: 0,
         coded: 0,
+        level_counts: [0; 24],
         modes: [MODE_OUTSIDE; 16],
         mv: [Mv { x: 0, y: 0 }; 4],
         mvd: [[0; 2]; 4],

@@ -1,7 +1,8 @@
 //! The picture encoder behind the model: H.264 slice data from a source picture and a reference.
 //!
 //! It stands for the Allegro core and therefore writes slice data only: CABAC from the byte after the slice
-//! header's alignment up to and including the stop bit. The parameter sets and slice headers belong to the host,
+//! header's alignment, or CAVLC behind the last bits of the slice header, which it repeats; up to and including the
+//! stop bit. The parameter sets and slice headers belong to the host,
 //! and everything here follows what the caller says they contain: progressive 4:2:0 at 8 bits, one reference
 //! picture, one slice a picture, no constrained intra prediction.
 //!
@@ -21,9 +22,13 @@
 
 mod cabac;
 mod cabac_tables;
+mod cavlc;
+mod cavlc_syntax;
+mod cavlc_tables;
 mod coder;
 mod deblock;
 mod encoder;
+mod entropy;
 mod escape;
 mod frame;
 mod inter;
@@ -47,5 +52,7 @@ mod vectors;
 pub use encoder::{Encoder, MbProgress};
 pub use escape::escape_into;
 pub use frame::{Frame, Nv12View};
-pub use params::{Deblock, EncodeError, Entropy, PictureParams, Scaling, SearchRange, SliceKind};
+pub use params::{
+    Deblock, EncodeError, Entropy, HeaderTail, PictureParams, Scaling, SearchRange, SliceKind,
+};
 pub use stats::PictureStats;

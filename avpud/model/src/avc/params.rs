@@ -16,8 +16,22 @@ pub enum SliceKind {
 pub enum Entropy {
     /// Context-adaptive arithmetic coding.
     Cabac,
-    /// Variable-length coding: refused, see [`EncodeError::Unsupported`].
+    /// Variable-length coding; not with the 8x8 transform.
     Cavlc,
+}
+
+/// The end of a slice header that is not a whole byte: the encoder writes it in front of its slice data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderTail {
+    /// The bits, in the low end; those above are not looked at.
+    pub bits: u32,
+    /// How many, 0..=32.
+    pub count: u8,
+}
+
+impl HeaderTail {
+    /// No bits.
+    pub const NONE: Self = Self { bits: 0, count: 0 };
 }
 
 /// Scaling matrices in force.
@@ -70,6 +84,8 @@ pub struct PictureParams {
     pub qp_max: u8,
     /// Entropy coder.
     pub entropy: Entropy,
+    /// Last bits of the slice header; none with CABAC, whose headers end with a byte.
+    pub header_tail: HeaderTail,
     /// `transform_8x8_mode_flag`.
     pub transform_8x8: bool,
     /// Scaling matrices.
@@ -100,6 +116,7 @@ impl PictureParams {
             qp_min: 0,
             qp_max: 51,
             entropy: Entropy::Cabac,
+            header_tail: HeaderTail::NONE,
             transform_8x8: true,
             scaling: Scaling::Default,
             cabac_init_idc: 1,
@@ -117,15 +134,41 @@ impl PictureParams {
         }
     }
 
+    /// The product's Main profile: CABAC, flat lists and no 8x8 transform.
+    #[must_use]
+    pub fn main(mb_width: u16, mb_height: u16, kind: SliceKind, qp: u8) -> Self {
+        Self {
+            transform_8x8: false,
+            scaling: Scaling::Flat,
+            ..Self::product(mb_width, mb_height, kind, qp)
+        }
+    }
+
+    /// The product's Baseline profile: as Main, with CAVLC and no header bits yet.
+    #[must_use]
+    pub fn baseline(mb_width: u16, mb_height: u16, kind: SliceKind, qp: u8) -> Self {
+        Self {
+            entropy: Entropy::Cavlc,
+            ..Self::main(mb_width, mb_height, kind, qp)
+        }
+    }
+
     /// Checks every field against the limits of the standard and of this encoder.
     ///
     /// # Errors
     /// [`EncodeError::Unsupported`] or [`EncodeError::OutOfRange`] naming the field.
     pub fn check(&self) -> Result<(), EncodeError> {
-        if self.entropy == Entropy::Cavlc {
-            return Err(EncodeError::Unsupported("entropy coder CAVLC"));
+        if self.entropy == Entropy::Cavlc && self.transform_8x8 {
+            return Err(EncodeError::Unsupported("the 8x8 transform with CAVLC"));
         }
         let out = |field, found: i64| Err(EncodeError::OutOfRange { field, found });
+        let tail_max = match self.entropy {
+            Entropy::Cabac => 0,
+            Entropy::Cavlc => 32,
+        };
+        if self.header_tail.count > tail_max {
+            return out("header_tail.count", self.header_tail.count.into());
+        }
         if self.mb_width == 0 || self.mb_width > 1024 {
             return out("mb_width", self.mb_width.into());
         }

@@ -5,7 +5,7 @@
 pub struct PictureStats {
     /// Bytes appended to the output, emulation prevention included.
     pub payload_bytes: u32,
-    /// Arithmetic-coded bins, bypass bins and terminate bins included.
+    /// Arithmetic-coded bins, bypass bins and terminate bins included; 0 with CAVLC.
     pub bins: u32,
     /// Bits spent on residual syntax.
     pub residual_bits: u32,

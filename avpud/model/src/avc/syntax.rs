@@ -210,6 +210,23 @@ pub(super) struct QpChain {
     pub(super) moved: bool,
 }
 
+impl QpChain {
+    /// Goes on to a macroblock with residual and returns its mb_qp_delta.
+    pub(super) fn move_to(&mut self, qp: u8) -> i32 {
+        let delta = i32::from(qp) - i32::from(self.previous);
+        self.moved = delta != 0;
+        self.previous = qp;
+        // The difference is defined modulo 52 and must lie in -26..=25.
+        if delta > 25 {
+            delta - 52
+        } else if delta < -26 {
+            delta + 52
+        } else {
+            delta
+        }
+    }
+}
+
 /// Codes everything of a macroblock but mb_skip_flag, I_PCM samples and end_of_slice_flag; returns the bits that its
 /// residual took.
 pub(super) fn macroblock(
@@ -264,18 +281,8 @@ pub(super) fn macroblock(
         qp.moved = false;
         return 0;
     }
-    let delta = i32::from(mb.qp) - i32::from(qp.previous);
-    // The difference is defined modulo 52 and must lie in -26..=25.
-    let delta = if delta > 25 {
-        delta - 52
-    } else if delta < -26 {
-        delta + 52
-    } else {
-        delta
-    };
-    qp_delta(cabac, qp.moved, delta);
-    qp.moved = delta != 0;
-    qp.previous = mb.qp;
+    let moved = qp.moved;
+    qp_delta(cabac, moved, qp.move_to(mb.qp));
     let start = cabac.position_bits();
     residual(cabac, around, mb, levels);
     cabac.position_bits().wrapping_sub(start)

@@ -1,7 +1,7 @@
 //! The rules that the words of a command list obey, group by group.
 
 use super::{Hwrc, PAYLOAD_OFFSET_BYTES, Words, bits, map_step_bytes, signed, u8_of, u16_of};
-use crate::avc::SliceKind;
+use crate::avc::{HeaderTail, SliceKind};
 use crate::violation::Violation;
 
 /// Compares words with what they must be.
@@ -244,6 +244,65 @@ pub(super) fn check_entropy(
         0x8070_0011,
         "no 8x8 transform with cavlc",
     );
+}
+
+/// Words 0x1b, 0x1e and 0x1f with CAVLC: the last bits of the slice header, which the core writes again in front of
+/// its data. Software keeps the whole bytes before them; of a header below 24 bits it keeps none.
+pub(super) fn check_header_tail(check: &mut Checker<'_>, qp: u32) -> HeaderTail {
+    let count = bits(check.word(0x1e), 24, 5);
+    let written = bits(check.word(0x1b), 16, 10);
+    check.holds(
+        (1..24).contains(&count),
+        0x1e,
+        16 << 24,
+        "1 to 23 header bits handed over with cavlc",
+    );
+    check.holds(
+        written == 5 || (written > 5 && count >= 16),
+        0x1b,
+        5 << 16 | 0x0c80,
+        "start code, nal byte and whole header bytes written before the header bits handed over",
+    );
+    let (end, len) = header_end(check.word(0x04), qp);
+    let compared = (1 << len.min(count)) - 1;
+    let tail = check.word(0x1f);
+    check.holds(
+        tail & compared == end & compared,
+        0x1f,
+        tail & !compared | end & compared,
+        "header bits handed over end with slice qp and loop filter",
+    );
+    HeaderTail {
+        bits: tail,
+        count: u8_of(count),
+    }
+}
+
+/// What a slice header ends with, and how many bits that is: slice_qp_delta and the loop filter's fields, as word 0x04
+/// says them. Picture parameter sets start from QP 26 and have no other fields behind.
+fn header_end(deblock: u32, qp: u32) -> (u32, u32) {
+    let mut end = (0, 0);
+    let mut append = |code: u32| {
+        let len = 2 * code.ilog2() + 1;
+        end = (end.0 << len | code, end.1 + len);
+    };
+    // An Exp-Golomb code is its number plus one behind as many zeros as that has further bits.
+    let signed_code = |value: i32| {
+        let magnitude = value.unsigned_abs();
+        1 + if value > 0 {
+            2 * magnitude - 1
+        } else {
+            2 * magnitude
+        }
+    };
+    append(signed_code(i32::try_from(qp).unwrap_or(0) - 26));
+    let disabled = bits(deblock, 18, 1);
+    append(1 + disabled);
+    if disabled == 0 {
+        append(signed_code(signed(bits(deblock, 8, 6), 6).into()));
+        append(signed_code(signed(bits(deblock, 0, 5), 5).into()));
+    }
+    end
 }
 
 /// Words 0x14 to 0x1a and 0x2d: rate control inside the picture.

@@ -8,6 +8,7 @@
     reason = "samples and small test values"
 )]
 
+use avpu_model::avc::HeaderTail;
 use avpu_model::cmdlist::{WORDS, Words};
 use avpu_model::config::BodyKind;
 use avpu_model::engine::EngineConfig;
@@ -32,6 +33,7 @@ pub(crate) struct Channel {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) hwrc: bool,
+    pub(crate) profile: Profile,
     pub(crate) ep3: u32,
     pub(crate) ring: u32,
     pub(crate) pictures: [u32; 2],
@@ -41,6 +43,22 @@ pub(crate) struct Channel {
     pub(crate) stream_usable: u32,
     pub(crate) source: u32,
     pub(crate) end: u32,
+}
+
+/// What a channel's pictures are coded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    High,
+    Main,
+    /// The list says nothing of the slice header's last bits; see [`hand_over`].
+    Baseline,
+}
+
+/// Puts the last bits of a slice header into a list, behind `kept` bytes of it that the host wrote.
+pub(crate) fn hand_over(words: &mut Words, tail: HeaderTail, kept: u32) {
+    words[0x1b] = (5 + kept) << 16 | 0xc80;
+    words[0x1e] |= u32::from(tail.count) << 24;
+    words[0x1f] = tail.bits;
 }
 
 pub(crate) const QP_MIN: u32 = 10;
@@ -66,6 +84,7 @@ impl Channel {
             width,
             height,
             hwrc: false,
+            profile: Profile::High,
             ep3,
             ring,
             pictures: [first, second],
@@ -179,10 +198,25 @@ impl Channel {
                 (0x68, map(reference) + step),
             ]);
         }
+        // Neither lists nor the 8x8 transform, then no CABAC.
+        if self.profile != Profile::High {
+            words[0x00] &= !(1 << 10);
+            words[0x09] &= !(3 << 30);
+            words[0x1c] &= !(1 << 1);
+        }
+        if self.profile == Profile::Baseline {
+            words[0x02] &= !(1 << 10);
+            words[0x1c] &= !(1 << 10);
+        }
         if self.hwrc {
             let group_bits = mbw * 40 * if idr { 8 } else { 1 };
+            words[0x09] |= 1 << 16;
+            let mut set = |list: &[(usize, u32)]| {
+                for &(word, value) in list {
+                    words[word] = value;
+                }
+            };
             set(&[
-                (0x09, 0xfc01_0000),
                 (0x14, 0xf400_0000 | (mbw - 1) << 6),
                 (0x15, group_bits),
                 (0x16, 0x3f00_0000 | (mbw * 50)),

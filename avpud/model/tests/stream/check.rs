@@ -79,11 +79,11 @@ pub(crate) fn encode(
     for (index, picture) in pictures.iter().enumerate() {
         let n = index % gop;
         let kind = if n == 0 { SliceKind::I } else { SliceKind::P };
-        let params = params(index, kind);
+        let mut params = params(index, kind);
         if n == 0 {
             super::parameter_sets(&params, &mut coded.stream);
         }
-        super::slice_header(
+        params.header_tail = super::slice_header(
             &params,
             n as u32,
             (index / gop % 2) as u32,

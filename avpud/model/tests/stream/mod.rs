@@ -2,7 +2,7 @@
 //!
 //! The headers here are written independently of the daemon's: both follow the standard, neither the other.
 
-use avpu_model::avc::{Frame, PictureParams, Scaling, SliceKind};
+use avpu_model::avc::{Entropy, Frame, HeaderTail, PictureParams, Scaling, SliceKind};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -51,26 +51,66 @@ impl Bits {
                 self.u(1, 1);
             }
         }
+        self.unit(kind, out);
+    }
+
+    /// Writes all but the last bits, up to a byte, and gives those: two bytes and what is left over, or all of a short
+    /// header.
+    fn hand_over(mut self, kind: u8, out: &mut Vec<u8>) -> HeaderTail {
+        let count = if self.count >= 24 {
+            16 + self.count % 8
+        } else {
+            self.count
+        };
+        let kept = (self.count - count) / 8;
+        let tail = self.bytes[kept..]
+            .iter()
+            .fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let tail = tail >> ((self.bytes.len() - kept) * 8 - count);
+        self.bytes.truncate(kept);
+        self.unit(kind, out);
+        HeaderTail {
+            bits: u32::try_from(tail).expect("at most 23 bits"),
+            count: u8::try_from(count).expect("at most 23 bits"),
+        }
+    }
+
+    fn unit(self, kind: u8, out: &mut Vec<u8>) {
         out.extend_from_slice(&[0, 0, 0, 1, kind]);
         avpu_model::avc::escape_into(&self.bytes, None, out);
+    }
+}
+
+/// The least profile that allows the settings.
+fn profile_idc(params: &PictureParams) -> u32 {
+    let [cb, cr] = params.chroma_qp_offset;
+    if params.transform_8x8 || params.scaling == Scaling::Default || cb != cr {
+        100
+    } else if params.entropy == Entropy::Cabac {
+        77
+    } else {
+        66
     }
 }
 
 /// Appends the parameter sets.
 pub(crate) fn parameter_sets(params: &PictureParams, out: &mut Vec<u8>) {
     let mut sps = Bits::default();
-    sps.u(100, 8);
-    sps.u(0, 8);
+    let profile = profile_idc(params);
+    sps.u(profile, 8);
+    sps.u(if profile == 66 { 0xC0 } else { 0 }, 8);
     sps.u(51, 8);
     sps.ue(0);
-    sps.ue(1);
-    sps.ue(0);
-    sps.ue(0);
-    sps.u(0, 1);
-    let matrix = params.scaling == Scaling::Default;
-    sps.u(u32::from(matrix), 1);
-    if matrix {
-        sps.u(0, 8);
+    if profile == 100 {
+        sps.ue(1);
+        sps.ue(0);
+        sps.ue(0);
+        sps.u(0, 1);
+        let matrix = params.scaling == Scaling::Default;
+        sps.u(u32::from(matrix), 1);
+        if matrix {
+            sps.u(0, 8);
+        }
     }
     sps.ue(0);
     sps.ue(0);
@@ -101,7 +141,7 @@ pub(crate) fn parameter_sets(params: &PictureParams, out: &mut Vec<u8>) {
     let mut pps = Bits::default();
     pps.ue(0);
     pps.ue(0);
-    pps.u(1, 1);
+    pps.u(u32::from(params.entropy == Entropy::Cabac), 1);
     pps.u(0, 1);
     pps.ue(0);
     pps.ue(0);
@@ -112,14 +152,22 @@ pub(crate) fn parameter_sets(params: &PictureParams, out: &mut Vec<u8>) {
     pps.se(i32::from(params.chroma_qp_offset[0]));
     pps.u(1, 1);
     pps.u(0, 2);
-    pps.u(u32::from(params.transform_8x8), 1);
-    pps.u(0, 1);
-    pps.se(i32::from(params.chroma_qp_offset[1]));
+    if profile == 100 {
+        pps.u(u32::from(params.transform_8x8), 1);
+        pps.u(0, 1);
+        pps.se(i32::from(params.chroma_qp_offset[1]));
+    }
     pps.nal(0x28, true, out);
 }
 
-/// Appends a slice header up to the first byte of slice data; `n` counts pictures since the IDR.
-pub(crate) fn slice_header(params: &PictureParams, n: u32, idr_pic_id: u32, out: &mut Vec<u8>) {
+/// Appends a slice header up to the first byte of slice data and gives the bits that are to come again there; `n`
+/// counts pictures since the IDR.
+pub(crate) fn slice_header(
+    params: &PictureParams,
+    n: u32,
+    idr_pic_id: u32,
+    out: &mut Vec<u8>,
+) -> HeaderTail {
     let idr = n == 0;
     let mut h = Bits::default();
     h.ue(0);
@@ -134,7 +182,7 @@ pub(crate) fn slice_header(params: &PictureParams, n: u32, idr_pic_id: u32, out:
         h.u(0, 2);
     }
     h.u(0, if idr { 2 } else { 1 });
-    if params.kind == SliceKind::P {
+    if params.kind == SliceKind::P && params.entropy == Entropy::Cabac {
         h.ue(params.cabac_init_idc.into());
     }
     h.se(i32::from(params.qp) - 26);
@@ -143,7 +191,14 @@ pub(crate) fn slice_header(params: &PictureParams, n: u32, idr_pic_id: u32, out:
         h.se(i32::from(params.deblock.alpha_offset) / 2);
         h.se(i32::from(params.deblock.beta_offset) / 2);
     }
-    h.nal(if idr { 0x25 } else { 0x21 }, false, out);
+    let unit = if idr { 0x25 } else { 0x21 };
+    match params.entropy {
+        Entropy::Cabac => {
+            h.nal(unit, false, out);
+            HeaderTail::NONE
+        }
+        Entropy::Cavlc => h.hand_over(unit, out),
+    }
 }
 
 /// The visible part of a frame as NV12.
