@@ -3,13 +3,12 @@
 //! Opening files is, because the devices do not exist, and requests to the two devices, told from others by the letter
 //! in their number. Everything that came to the kernel after the camera's version answers that it does not exist.
 
+use crate::old_kernel::LAST_CALL;
 use nix::libc::{self, sock_filter};
 use std::mem::offset_of;
 
 /// `AUDIT_ARCH_X86_64`.
 const ARCHITECTURE: u32 = 0xc000_003e;
-/// The last system call of Linux 3.10 on this architecture, `finit_module`.
-const LAST_OF_3_10: u32 = 313;
 /// Bits of a request number that hold its letter.
 const LETTER: u32 = 0xff00;
 
@@ -19,7 +18,7 @@ pub(super) fn program(old_kernel: bool) -> Vec<sock_filter> {
     let number = offset_of!(libc::seccomp_data, nr);
     // The lower half of the second argument.
     let request = offset_of!(libc::seccomp_data, args) + size_of::<u64>();
-    let newest = if old_kernel { LAST_OF_3_10 } else { u32::MAX };
+    let newest = if old_kernel { LAST_CALL } else { u32::MAX };
     vec![
         load(arch),
         jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0),
