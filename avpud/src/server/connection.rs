@@ -16,6 +16,7 @@ use avpu_proto::request::Request;
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, HelloError};
 use core::fmt;
 use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, cmsg_space, getsockopt, recvmsg};
@@ -122,6 +123,12 @@ pub(super) struct Connection {
     outbox: Outbox,
     readable: bool,
     writable: bool,
+    /// Among the bytes that were read there may be a whole frame.
+    unheard: bool,
+    /// The peer sends no more than what is there.
+    is_ending: bool,
+    /// The kernel tells when there is room to write.
+    awaits_room: bool,
 }
 
 impl Connection {
@@ -143,11 +150,31 @@ impl Connection {
             outbox: Outbox::new(),
             readable: true,
             writable: true,
+            unheard: false,
+            is_ending: false,
+            awaits_room: false,
         })
     }
 
-    pub(super) fn stream_mut(&mut self) -> &mut UnixStream {
-        &mut self.stream
+    /// Lets the kernel tell of what the peer says.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE)
+    }
+
+    /// Lets the kernel tell of room to write while something waits for it, and only then: a peer that reads what it
+    /// is sent would otherwise wake the loop each time it does.
+    pub(super) fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let awaits_room = !self.writable && self.outbox.pending_bytes() > 0;
+        if awaits_room == self.awaits_room {
+            return Ok(());
+        }
+        self.awaits_room = awaits_room;
+        let interest = if awaits_room {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        registry.reregister(&mut self.stream, token, interest)
     }
 
     pub(super) fn peer(&self) -> Peer {
@@ -168,9 +195,15 @@ impl Connection {
         self.writable |= writable;
     }
 
+    /// Remembers that the kernel told of the end: what is there is read up to it.
+    pub(super) fn note_ending(&mut self) {
+        self.is_ending = true;
+        self.note_ready(true, true);
+    }
+
     /// There may be something to do before the kernel tells a change.
     pub(super) fn has_work(&self) -> bool {
-        let reads = !self.is_leaving() && self.readable && !self.is_busy();
+        let reads = !self.is_leaving() && (self.readable || self.unheard) && !self.is_busy();
         reads || (self.writable && self.outbox.pending_bytes() > 0)
     }
 
@@ -200,6 +233,7 @@ impl Connection {
     fn take(&mut self) -> Result<Option<Incoming>, Fault> {
         if let Phase::Greeting { bytes, len } = &self.phase {
             if *len < HELLO_BYTES {
+                self.unheard = false;
                 return Ok(None);
             }
             let hello = ClientHello::decode(*bytes).map_err(Fault::Hello)?;
@@ -207,6 +241,7 @@ impl Connection {
             return Ok(Some(Incoming::Hello(hello)));
         }
         let Some(frame) = self.decoder.next().map_err(Fault::Frame)? else {
+            self.unheard = false;
             return Ok(None);
         };
         if frame.header.kind != Kind::Request {
@@ -234,6 +269,7 @@ impl Connection {
             Phase::Greeting { bytes, len } => &mut bytes[*len..],
             Phase::Ready | Phase::Farewell => self.decoder.space(),
         };
+        let room = space.len();
         let received = receive(&self.stream, space, control);
         match received {
             Ok((_, descriptors)) if descriptors > 0 => Err(Fault::Descriptors(descriptors)),
@@ -243,6 +279,9 @@ impl Connection {
                     Phase::Greeting { len, .. } => *len += count,
                     Phase::Ready | Phase::Farewell => self.decoder.fill(count),
                 }
+                // That was all, and the kernel tells of more: no need to ask. It told of the end already.
+                self.readable = count == room || self.is_ending;
+                self.unheard = true;
                 Ok(true)
             }
             Err(Errno::EAGAIN) => {

@@ -9,12 +9,15 @@ use avpu_proto::request::{Request, Submit, Subscribe};
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES};
 use avpu_proto::{decode, limits};
 use mio::net::UnixStream;
+use mio::{Events, Poll, Token};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use std::fs;
 use std::io::{IoSlice, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as Peer;
+use std::time::Duration;
 
 struct World {
     connection: Connection,
@@ -194,7 +197,7 @@ fn descriptors_are_closed_and_their_sender_with_them() {
 fn a_peer_that_leaves_is_no_misbehaviour() {
     let mut world = World::greeted();
     drop(world.peer);
-    world.connection.note_ready(true, true);
+    world.connection.note_ending();
     let fault = world.connection.receive(&mut world.control).unwrap_err();
     assert!(matches!(fault, Fault::Hangup) && !fault.is_misbehaviour());
 }
@@ -298,6 +301,64 @@ fn a_full_socket_keeps_what_waits_and_goes_on_when_there_is_room() {
         world.connection.flush().unwrap();
     }
     assert_eq!(events, pushed);
+}
+
+#[test]
+fn a_request_takes_one_read_and_the_last_ones_are_read_to_the_end() {
+    let mut world = World::new();
+    let hello = ClientHello::OURS.encode();
+    world.peer.write_all(&hello[..5]).unwrap();
+    assert!(matches!(world.hear(), Ok(None)));
+    assert!(!world.connection.has_work());
+    world.peer.write_all(&hello[5..]).unwrap();
+    assert!(matches!(world.hear(), Ok(Some(Incoming::Hello(_)))));
+    world.say(0, &Request::Status);
+    world.say(1, &Request::Status);
+    for id in 0..2 {
+        assert!(world.connection.has_work());
+        let heard = world.connection.receive(&mut world.control);
+        assert!(matches!(heard, Ok(Some(Incoming::Request { id: found, .. })) if found == id));
+    }
+    // What comes now is not looked for until the kernel tells of it.
+    world.say(2, &Request::Status);
+    let heard = world.connection.receive(&mut world.control);
+    assert!(matches!(heard, Ok(None)));
+    assert!(!world.connection.has_work());
+    world.peer.shutdown(Shutdown::Write).unwrap();
+    world.connection.note_ending();
+    let heard = world.connection.receive(&mut world.control);
+    assert!(matches!(heard, Ok(Some(Incoming::Request { id: 2, .. }))));
+    let heard = world.connection.receive(&mut world.control);
+    assert!(matches!(heard, Err(Fault::Hangup)));
+}
+
+#[test]
+fn a_peer_that_reads_wakes_the_loop_only_while_something_waits_for_it() {
+    let mut world = World::greeted();
+    let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(4));
+    let connection = &mut world.connection;
+    connection.register(poll.registry(), Token(0)).unwrap();
+    // Whether the kernel tells of room once the peer has read everything.
+    let mut told = |connection: &mut Connection| {
+        connection.watch_room(poll.registry(), Token(0)).unwrap();
+        let mut bytes = vec![0; 4096];
+        while world.peer.read(&mut bytes).is_ok() {}
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        events.iter().any(mio::event::Event::is_writable)
+    };
+    connection.event(&Event::Shutdown).unwrap();
+    assert!(connection.flush().unwrap());
+    assert!(!told(connection));
+    loop {
+        connection.event(&Event::Shutdown).unwrap();
+        if !connection.flush().unwrap() {
+            break;
+        }
+    }
+    assert!(told(connection));
+    connection.note_ready(false, true);
+    assert!(connection.flush().unwrap());
+    assert!(!told(connection));
 }
 
 #[test]

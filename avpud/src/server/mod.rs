@@ -164,10 +164,11 @@ impl<D: Device> Server<D> {
             token => {
                 let entry = Peers::key(token).and_then(|key| self.peers.get(key));
                 if let Some(entry) = entry {
-                    let gone = event.is_error() || event.is_read_closed();
-                    let readable = event.is_readable() || gone;
-                    let writable = event.is_writable() || gone;
-                    entry.connection.note_ready(readable, writable);
+                    let connection = &mut entry.connection;
+                    connection.note_ready(event.is_readable(), event.is_writable());
+                    if event.is_error() || event.is_read_closed() {
+                        connection.note_ending();
+                    }
                 }
             }
         }
@@ -322,7 +323,12 @@ impl<D: Device> Server<D> {
             let Some(entry) = self.peers.get(key) else {
                 continue;
             };
-            match entry.say(now) {
+            let said = entry.say(now).and_then(|said| {
+                let connection = &mut entry.connection;
+                let watched = connection.watch_room(self.poll.registry(), Peers::token(key));
+                watched.map(|()| said).map_err(Fault::Io)
+            });
+            match said {
                 Ok(Said::GoesOn) => continue,
                 Ok(Said::Over) => {}
                 Err(fault) => self.expel(key, &fault),

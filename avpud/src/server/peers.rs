@@ -11,7 +11,7 @@ use crate::limits::{
 use avpu_proto::reply::Reply;
 use avpu_proto::version::{DaemonHello, Reason};
 use mio::net::UnixListener;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use std::io::{self, Write};
 
 /// Token of the first connection; those before it are the loop's own.
@@ -70,6 +70,11 @@ impl Peers {
         self.slots.get_mut(index(key))?.as_mut()
     }
 
+    /// What a session's readiness is told by.
+    pub(super) fn token(key: SessionKey) -> Token {
+        Token(FIRST_TOKEN + index(key))
+    }
+
     /// Keys of all connections.
     pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> + use<> {
         (0..u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).map(SessionKey::new)
@@ -114,9 +119,7 @@ impl Peers {
             return Accepted::Refused(io::Error::other("all slots are in use"));
         };
         let taken = Connection::new(stream).and_then(|mut connection| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let token = Token(FIRST_TOKEN + free);
-            registry.register(connection.stream_mut(), token, interest)?;
+            connection.register(registry, Token(FIRST_TOKEN + free))?;
             Ok(connection)
         });
         match taken {
