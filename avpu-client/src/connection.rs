@@ -232,10 +232,14 @@ impl Connection {
         if state.generation != generation || !state.session.has_room() {
             return Err((ClientError::Disconnected, tag.into_source()));
         }
+        let is_submit = matches!(tag, Tag::Submit(_));
         let id = match state.session.request(request, tag) {
             Ok(id) => id,
             Err((error, tag)) => return Err((error.into(), tag.into_source())),
         };
+        if is_submit {
+            state.release_copied();
+        }
         loop {
             // A socket that is full does not keep this thread from taking in what makes the daemon stop writing.
             state.flush();
@@ -391,6 +395,21 @@ impl State {
             // What the daemon said before it closed is read first; the end of the stream comes behind it.
             Ok(Transfer::Closed) => self.session.sent(usize::MAX),
             Err(error) => self.break_off(Breach::Io(error.kind())),
+        }
+    }
+
+    /// Lets what readers have copied ride back with a frame: a message of its own would wake the daemon once more for
+    /// each picture.
+    fn release_copied(&mut self) {
+        for slot in self.ledger.readers.values_mut() {
+            if self.session.has_room()
+                && let Some(release) = slot.take_release()
+            {
+                // Refused only for a subscription that is over, and then there is nothing to give back.
+                let _ = self
+                    .session
+                    .request(&Request::ReleasePackets(release), Tag::Discard);
+            }
         }
     }
 

@@ -241,12 +241,17 @@ impl ReaderSlot {
         if let Some(arrived) = self.arrived.pop_front() {
             return Some(Found::Arrived(arrived, self.ring.clone()));
         }
+        self.take_release().map(Found::Release)
+    }
+
+    /// What was copied and not yet given back.
+    pub(crate) fn take_release(&mut self) -> Option<ReleasePackets> {
         let subscription = self.subscribed.as_ref()?.subscription;
         let sequence = self.copied.take()?;
-        Some(Found::Release(ReleasePackets {
+        Some(ReleasePackets {
             subscription,
             sequence,
-        }))
+        })
     }
 }
 

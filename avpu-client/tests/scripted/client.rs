@@ -49,6 +49,39 @@ fn config() -> ChannelConfig {
 }
 
 #[test]
+fn a_packet_is_given_back_together_with_the_next_frame() {
+    let file = shared_file(2 * layout().len_bytes);
+    let (client, daemon) = client_of(move |daemon| {
+        let mut ring = FakeRing::new(1, CHANNEL);
+        daemon.open_channel();
+        daemon.subscribe(&ring);
+        daemon.lease(&file);
+        for number in 0..2 {
+            let (id, request) = daemon.request();
+            assert!(matches!(request, Request::Submit(_)), "{request:?}");
+            let frame = FrameNumber::new(number);
+            daemon.reply(id, &Reply::Submitted(Submitted { frame }));
+            daemon.event(&ring.put(b"an access unit", PictureKind::Idr));
+        }
+        let (id, request) = daemon.request();
+        assert!(matches!(request, Request::ReleasePackets(_)), "{request:?}");
+        daemon.reply(id, &Reply::Done);
+        let (id, request) = daemon.request();
+        assert!(matches!(request, Request::Drain(_)), "{request:?}");
+        daemon.reply(id, &Reply::Done);
+    });
+    let channel = client.open_channel(&config()).unwrap();
+    let mut reader = channel.subscribe().unwrap();
+    let mut buffers = channel.lease(2).unwrap();
+    channel.submit(buffers.remove(0), Frame::default()).unwrap();
+    let first = reader.next_packet(None).unwrap();
+    assert!(matches!(first, Next::Packet(_)), "{first:?}");
+    channel.submit(buffers.remove(0), Frame::default()).unwrap();
+    channel.drain().unwrap();
+    daemon.join().unwrap();
+}
+
+#[test]
 fn a_picture_goes_in_and_its_packet_comes_out() {
     let file = shared_file(2 * layout().len_bytes);
     let seen = file.try_clone().unwrap();
