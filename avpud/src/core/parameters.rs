@@ -1,6 +1,6 @@
 //! The parameters of a new channel: parsed once from what the client asked, with the protocol's defaults filled in.
 //!
-//! Defaults: 25/1 pictures a second, a group of pictures of two seconds, fixed QP 30; constant bitrate uses QP 15 to 48.
+//! Defaults: 25/1 pictures a second, a group of pictures of two seconds, fixed QP 30; constant bitrate uses QP 20 to 48.
 
 use crate::core::config::BrokerConfig;
 use crate::core::refusal::Refusal;
@@ -195,8 +195,9 @@ const FPS_MAX: u64 = 240;
 const SECONDS_PER_FRAME_MAX: u64 = 3600;
 /// QP of a channel whose client names none.
 const QP_DEFAULT: u8 = 30;
-/// Lowest QP that constant bitrate uses by itself.
-const CBR_QP_MIN: u8 = 15;
+/// Lowest QP that constant bitrate uses by itself. Under it stream buffers are sized for the finest quantiser, and one
+/// 1080p channel takes half as much memory again.
+const CBR_QP_MIN: u8 = 20;
 /// Highest QP that constant bitrate uses by itself.
 const CBR_QP_MAX: u8 = 48;
 /// Below this a stream is parameter sets and little else.

@@ -117,17 +117,12 @@ pub fn run(words: &[String]) -> ExitCode {
     }
 }
 
-/// The model's time is that of a host that has other things to do: what it measured while it was held up is no reason to
-/// turn the intruder away. That the streams do not suffer is what the demo shows.
-const LOAD_MAX_PERMILLE: u32 = 10_000;
-
 fn serve(wish: &Wish) -> ExitCode {
     let config = match &wish.device {
         None => Ok(Config {
             device: DeviceChoice::Model {
                 options: "body=picture,pace=t31".to_owned(),
             },
-            load_max_permille: LOAD_MAX_PERMILLE,
             ..Config::default()
         }),
         Some(device) => device_config(device),

@@ -393,7 +393,7 @@ fn constant_bitrate_answers_large_pictures_with_a_coarser_quantiser() {
     let opened = world.open(app, wish);
     let effective = types::RateControl::Cbr {
         bitrate_bps: 200_000,
-        qp_min: 15,
+        qp_min: 20,
         qp_max: 48,
     };
     assert_eq!(opened.rate_control, effective);
