@@ -117,6 +117,7 @@ static int bus(u32 kind, u32 id, u32 *value)
 
 struct channel {
 	bool unblocked;
+	atomic_t waiters;
 };
 
 static DEFINE_MUTEX(open_lock);
@@ -212,27 +213,33 @@ static bool take_interrupt(u32 *line)
 	return taken;
 }
 
+static int oops(const char *what)
+{
+	pr_err("avpu_rig: stops a kernel: %s, by %s\n", what, current->comm);
+	send_sig(SIGKILL, current, 1);
+	return -EFAULT;
+}
+
 static long wait_interrupt(struct channel *channel, u32 __user *argument)
 {
 	u32 line = 0;
 	bool taken = false;
 	int error;
 
+	/* The camera's driver takes an entry from the list for each waiter that it wakes, also from an empty one. */
+	if (atomic_inc_return(&channel->waiters) > 1) {
+		atomic_dec(&channel->waiters);
+		return oops("a second waiter for interrupts");
+	}
 	/* Unblocking counts before anything that is queued, now and always. */
 	error = wait_event_interruptible(irq_wait,
 					 READ_ONCE(channel->unblocked) || (taken = take_interrupt(&line)));
+	atomic_dec(&channel->waiters);
 	if (error)
 		return error;
 	if (!taken)
 		return -EINTR;
 	return put_user(line, argument);
-}
-
-static int oops(const char *what)
-{
-	pr_err("avpu_rig: stops a kernel: %s, by %s\n", what, current->comm);
-	send_sig(SIGKILL, current, 1);
-	return -EFAULT;
 }
 
 static const struct file_operations rmem_operations;

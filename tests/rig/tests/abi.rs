@@ -36,6 +36,7 @@ fn what_a_kernel_does_not_survive_ends_the_program_and_is_told() {
         ("direction", "a cache operation without a direction"),
         ("unmapped", "a cache operation on memory that is not mapped"),
         ("uncached", "a cache operation on an uncached mapping"),
+        ("waiters", "a second waiter for interrupts"),
     ] {
         let (output, faults) = probe(&["oops", case, BASE]);
         assert!(!output.status.success());

@@ -29,8 +29,8 @@ fn two_channels_of_different_size_decode_to_the_models_reconstruction_as_any_use
     for user in users() {
         let mut camera = Camera::new(user, "pace=free");
         let daemon = camera.daemon();
-        let main = camera.encode("main", MAIN, 30, "bitrate=200k");
-        let sub = camera.encode("sub", SUB, 30, "bitrate=60k");
+        let main = camera.encode("main", MAIN, 30, "bitrate=40k");
+        let sub = camera.encode("sub", SUB, 30, "bitrate=12k");
         assert_eq!(daemon.status_line("Threads"), "2");
         for (channel, size) in [(main, MAIN), (sub, SUB)] {
             let stream = channel.finish();
@@ -69,7 +69,7 @@ fn a_daemon_killed_in_the_middle_of_a_picture_leaves_a_device_that_the_next_one_
     for (fault, never_ends) in [("fault=stuck@7", true), ("fault=late@7:200000", false)] {
         let mut camera = Camera::new(None, &format!("pace=t31,{fault}"));
         let daemon = camera.daemon();
-        let abandoned = camera.encode("first", MAIN, 1000, "bitrate=200k");
+        let abandoned = camera.encode("first", MAIN, 1000, "bitrate=40k");
         camera.supervisor.wait_for_pushes(8);
         daemon.kill();
         abandoned.abandon();
@@ -77,7 +77,7 @@ fn a_daemon_killed_in_the_middle_of_a_picture_leaves_a_device_that_the_next_one_
         assert!(!never_ends || before.completed < before.pushed, "{before}");
 
         let daemon = camera.daemon();
-        let stream = camera.encode("second", MAIN, 20, "bitrate=200k").finish();
+        let stream = camera.encode("second", MAIN, 20, "bitrate=40k").finish();
         let (status, log) = daemon.stop();
         assert!(status.success(), "{log}");
         let after = camera.supervisor.counters();
@@ -92,9 +92,9 @@ fn a_daemon_killed_in_the_middle_of_a_picture_leaves_a_device_that_the_next_one_
 fn a_client_killed_while_it_fills_a_picture_disturbs_nobody() {
     let mut camera = Camera::new(None, "pace=free");
     let daemon = camera.daemon();
-    let endless = camera.encode("endless", SUB, 1_000_000, "bitrate=60k");
+    let endless = camera.encode("endless", SUB, 1_000_000, "bitrate=12k");
     camera.supervisor.wait_for_pushes(5);
-    let main = camera.encode("main", MAIN, 20, "bitrate=200k");
+    let main = camera.encode("main", MAIN, 20, "bitrate=40k");
     endless.kill();
     let stream = main.finish();
     assert_same(&stream, &camera.reconstructed(MAIN), "the other channel");

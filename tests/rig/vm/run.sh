@@ -17,6 +17,13 @@ case "$ram" in
 	;;
 esac
 
+for program in qemu-system-mipsel cpio make mipsel-linux-gnu-gcc ffmpeg apt-get dpkg-deb; do
+	if ! command -v "$program" >/dev/null; then
+		echo "SKIPPED: the virtual camera: $program is not installed"
+		exit
+	fi
+done
+
 target=mipsel-unknown-linux-gnu
 build=${CARGO_TARGET_DIR:-$PWD/target}
 folder=$build/rig-vm
@@ -46,7 +53,7 @@ done
 cp "$folder/module/avpu_rig.ko" "$here/init" "$image/"
 printf 'RESERVED_START=%s\nRESERVED_LEN=%s\n' "0x$start" "0x$len" >"$image/settings"
 # An emulated processor encodes slowly: what a picture takes is said here, so that none is taken for lost.
-printf '[device]\ncost-base-ns = 250000000\n' >"$image/etc/avpud.conf"
+printf '[device]\ncost-base-ns = 2000000000\n' >"$image/etc/avpud.conf"
 (cd "$image" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -1) >"$folder/initrd"
 
 # The last mem= is where the emulator puts the first file system; the kernel takes that memory for itself afterwards.

@@ -2,7 +2,7 @@
 //!
 //! `avpu-abi-probe rules BASE` checks every rule with the page at physical address BASE (hexadecimal); `coherent` after
 //! it expects that caches need no help, as under an emulator. `avpu-abi-probe oops CASE BASE` does what a camera's
-//! kernel does not survive: `empty`, `direction`, `unmapped` or `uncached`. Both need the encoder to be free.
+//! kernel does not survive: `empty`, `direction`, `unmapped` or `uncached` cache operations, or two `waiters`. Both need the encoder to be free.
 #![allow(
     unsafe_code,
     reason = "requests and mappings of devices have no safe wrapper"
@@ -170,9 +170,25 @@ fn oops(case: &str, base: u64) -> Result<(), Failure> {
         "direction" => flush(&rmem, cached.address()?, 64, 3),
         "unmapped" => flush(&rmem, 64, 64, 1),
         "uncached" => flush(&rmem, uncached.address()?, 64, 1),
+        "waiters" => wait_twice()?,
         _ => return Err(Failure(format!("expected a case, found {case}"))),
     };
     Err(Failure(format!("expected the end, found {result:?}")))
+}
+
+/// Answers how a second wait beside another one ended.
+fn wait_twice() -> Result<Result<(), Errno>, Failure> {
+    let avpu = open(abi::AVPU_PATH, 0)?;
+    let ended = thread::scope(|scope| {
+        let waiters = [scope.spawn(|| wait(&avpu)), scope.spawn(|| wait(&avpu))];
+        waiters.map(|waiter| {
+            waiter
+                .join()
+                .map_err(|_| Failure("a waiter panicked".to_owned()))
+        })
+    });
+    let [first, second] = ended;
+    Ok(first?.and(second?).map(|_| ()))
 }
 
 impl Page {

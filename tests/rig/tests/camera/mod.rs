@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 pub(crate) const NOBODY: u32 = 65_534;
 
 /// What the daemon is told that a picture takes: so much that no picture is taken for lost on a busy machine.
-const COST_BASE_NS: &str = "250000000";
+const COST_BASE_NS: &str = "2000000000";
 
 /// The camera.
 pub(crate) struct Camera {
@@ -116,10 +116,10 @@ impl Camera {
         command
             .args(["-T", "20"])
             .arg(format!(
-                "TEST:size={size},fps=1,frames={frames}!!H264:{}",
+                "TEST:size={size},fps=1/5,frames={frames}!!H264:{}",
                 stream.display()
             ))
-            .arg(format!("AVPU:socket,name={name},{keys}"))
+            .arg(format!("AVPU:socket,name={name},gop=10,{keys}"))
             .stdout(Stdio::null());
         Channel {
             child: self.supervisor.start(command).expect("the client starts"),
