@@ -2,157 +2,15 @@
 //! the model's own reconstruction, bit for bit, and no decoder has anything to say.
 
 mod decoders;
+mod studio;
 
 use avpu_client::ChannelConfig;
 use avpu_proto::types::PictureKind;
-use avpu_tests::daemon::Daemon;
 use avpu_tests::skip::{ffmpeg_or_skip, shared_or_skip, skip};
-use avpu_tests::stream::{self, Unit, encode, nv12_from_i420, pattern};
+use avpu_tests::stream::{Unit, nv12_from_i420, pattern};
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
-
-const SIZES: [(u16, u16); 7] = [
-    (176, 144),
-    (320, 192),
-    (640, 360),
-    (854, 480),
-    (1280, 720),
-    (1920, 1080),
-    (2304, 1296),
-];
-
-/// Highest QP at which openh264 decodes streams with the default scaling lists: it keeps the products of scaling list
-/// and step in 16 bits, and 32 << 6 times 36 is the first that does not fit.
-const OPENH264_QP_MAX: u8 = 35;
-
-/// A daemon that dumps reconstructions.
-struct Studio {
-    daemon: Daemon,
-    dump: avpu_tests::daemon::Scratch,
-}
-
-impl Studio {
-    fn open() -> Self {
-        let dump = avpu_tests::daemon::Scratch::new("dump");
-        let daemon = Daemon::start(&format!("pace=free,dump={}", dump.path().display()));
-        Self { daemon, dump }
-    }
-
-    fn encode(
-        &self,
-        config: &ChannelConfig,
-        pictures: Vec<Vec<u8>>,
-        forced: &[usize],
-    ) -> Vec<Unit> {
-        let result = encode(&self.daemon.socket(), config, pictures, forced);
-        result.unwrap_or_else(|error| panic!("{error}; the daemon says: {}", self.daemon.log()))
-    }
-
-    /// What was dumped of the one channel with this size, cropped to the visible part.
-    ///
-    /// The model knows a channel by the two buffers that its pictures alternate between. A channel without any P
-    /// picture never tells that they belong together: then there are two files, of every other picture each.
-    fn reconstruction(&self, width: u16, height: u16) -> Vec<u8> {
-        let coded = (
-            usize::from(width).next_multiple_of(16),
-            usize::from(height).next_multiple_of(8),
-        );
-        let ending = format!("-{}x{}.i420", coded.0, coded.1);
-        let entries = fs::read_dir(self.dump.path()).expect("the dump folder is there");
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.to_string_lossy().ends_with(&ending));
-        paths.sort();
-        let files: Vec<Vec<u8>> = paths
-            .iter()
-            .map(|path| fs::read(path).expect("a dump can be read"))
-            .collect();
-        let picture_len = coded.0 * coded.1 * 3 / 2;
-        let pictures = match files.as_slice() {
-            [one] => one.clone(),
-            [even, odd] => even
-                .chunks(picture_len)
-                .zip(odd.chunks(picture_len))
-                .flat_map(|(even, odd)| [even, odd].concat())
-                .collect(),
-            _ => panic!("expected one or two dumps of {width}x{height}, found {paths:?}"),
-        };
-        crop(&pictures, coded, (usize::from(width), usize::from(height)))
-    }
-}
-
-/// Cuts planar pictures down to the visible size.
-fn crop(pictures: &[u8], coded: (usize, usize), visible: (usize, usize)) -> Vec<u8> {
-    let luma = coded.0 * coded.1;
-    let mut cropped = Vec::with_capacity(pictures.len());
-    for picture in pictures.chunks_exact(luma * 3 / 2) {
-        let (y, chroma) = picture.split_at(luma);
-        let (u, v) = chroma.split_at(luma / 4);
-        for (plane, share) in [(y, 1), (u, 2), (v, 2)] {
-            for line in plane.chunks_exact(coded.0 / share).take(visible.1 / share) {
-                cropped.extend_from_slice(&line[..visible.0 / share]);
-            }
-        }
-    }
-    cropped
-}
-
-/// Decodes with both decoders.
-fn check_decoders(what: &str, units: &[Unit], reconstruction: &[u8]) {
-    let bytes: Vec<&[u8]> = units.iter().map(|unit| unit.bytes.as_slice()).collect();
-    if units.iter().any(|unit| unit.qp > OPENH264_QP_MAX) {
-        skip(
-            what,
-            "openh264 scales coefficients in 16 bits: wrong with scaling lists from QP 36 on",
-        );
-    } else {
-        let decoded = decoders::openh264(&bytes);
-        let decoded = decoded.unwrap_or_else(|error| panic!("{what}: openh264: {error}"));
-        if let Some(difference) = decoders::first_difference(&decoded, reconstruction) {
-            panic!("{what}: openh264's pictures differ from the reconstruction: {difference}");
-        }
-    }
-    if ffmpeg_or_skip(what) {
-        let decoded = decoders::ffmpeg(&stream::joined(units));
-        let decoded = decoded.unwrap_or_else(|error| panic!("{what}: {error}"));
-        if let Some(difference) = decoders::first_difference(&decoded, reconstruction) {
-            panic!("{what}: ffmpeg's pictures differ from the reconstruction: {difference}");
-        }
-    }
-}
-
-/// A channel whose stated rate the software encoder can hold at every size here: admission would refuse it otherwise.
-fn slow(width: u16, height: u16) -> ChannelConfig {
-    ChannelConfig::new(width, height).fps(5, 1)
-}
-
-/// Encodes on a daemon of its own and checks.
-fn check(
-    what: &str,
-    (width, height): (u16, u16),
-    config: &ChannelConfig,
-    pictures: Vec<Vec<u8>>,
-) -> Vec<Unit> {
-    let studio = Studio::open();
-    let count = pictures.len();
-    let units = studio.encode(config, pictures, &[]);
-    assert_eq!(units.len(), count, "{what}: one packet a picture");
-    check_decoders(what, &units, &studio.reconstruction(width, height));
-    check_squared_errors(what, &units, (width, height));
-    units
-}
-
-/// The device's squared error is there for every picture: streams of a lossy coder are never without.
-fn check_squared_errors(what: &str, units: &[Unit], (width, height): (u16, u16)) {
-    let samples = u64::from(width) * u64::from(height);
-    for (index, unit) in units.iter().enumerate() {
-        assert!(
-            unit.sse_luma < samples * 255 * 255,
-            "{what}: squared error of picture {index}"
-        );
-    }
-}
+use studio::{SIZES, Studio, check, check_decoders, scaled, slow};
 
 #[test]
 fn every_size_decodes_to_the_reconstruction() {
@@ -331,27 +189,4 @@ fn real_pictures_decode_to_the_reconstruction() {
             pictures,
         );
     }
-}
-
-/// The first pictures of a clip in another size.
-fn scaled(clip: &Path, width: u16, height: u16, count: usize) -> Vec<Vec<u8>> {
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i"])
-        .arg(clip)
-        .args([
-            "-vf",
-            &format!("scale={width}:{height}"),
-            "-frames:v",
-            &count.to_string(),
-        ])
-        .args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("ffmpeg starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    nv12_from_i420(&output.stdout, width, height)
 }
