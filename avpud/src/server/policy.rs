@@ -83,7 +83,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
         channels_max: config.channels_max.unwrap_or(machine.channels_max),
         picture_min: PICTURE_MIN,
         picture_max: PICTURE_MAX,
-        profiles: vec![Profile::High],
+        profiles: vec![Profile::High, Profile::Main, Profile::Baseline],
         ring_bytes: config.ring,
         ring_bytes_max: machine.ring_bytes_max,
         planner: &LayoutPlanner,
