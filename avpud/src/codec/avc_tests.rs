@@ -1,9 +1,11 @@
 //! Headers against golden bytes, recorded slice headers and the rules of emulation prevention.
 
+use core::convert::Infallible;
 use core::num::NonZeroU32;
 
 use super::avc::{Headers, slice_header};
 use super::gop::{Gop, IdrPicId, Place};
+use super::join::join;
 use crate::picture::{
     BitRate, ChannelSetup, Coding, Entropy, FrameRate, Geometry, PictureKind, PictureSize, Profile,
     Qp, QpRange, RateControl, StreamCount,
@@ -157,3 +159,99 @@ const GOLDEN_BASELINE: &[u8] = &[
     0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x19, 0x07, 0x8e, 0x17, 0x50, 0x00, 0x00, 0x00, 0x01, 0x28,
     0xce, 0x3c, 0x80,
 ];
+
+/// Slice data as the encoder writes it: escaped from its own first byte on, some escapes before 0, 1 and 2 missing.
+fn as_the_encoder_writes(raw: &[u8], mut leaves_out: impl FnMut() -> bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut zeros = 0;
+    for &byte in raw {
+        if zeros == 2 && byte <= 3 {
+            zeros = 0;
+            if byte == 3 || !leaves_out() {
+                out.push(3);
+            }
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        zeros = zeros.min(2);
+        out.push(byte);
+    }
+    out
+}
+
+/// What a decoder reads of a NAL unit; panics where a start code could be seen in it.
+fn as_a_decoder_reads(unit: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::new();
+    let mut zeros = 0;
+    for &byte in unit {
+        if zeros >= 2 {
+            assert!(byte >= 3, "a start code in {unit:02x?}");
+        }
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        raw.push(byte);
+    }
+    raw
+}
+
+#[test]
+fn whatever_slice_data_follows_a_decoder_reads_header_and_data_as_they_were() {
+    let mut seed = 0x2545_f491_u32;
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        seed >> 5
+    };
+    for coding in [Coding::BASELINE, Coding::HIGH_CABAC] {
+        let headers = Headers::new(&setup(176, 144, coding), 0).expect("headers");
+        let sets = headers.parameter_sets().expect("bytes").len();
+        // Every QP at every order count that the header tells apart.
+        for quantiser in 0..52 {
+            let mut gop = Gop::new(NonZeroU32::new(513).expect("a length"));
+            for index in 0..514 {
+                let place = gop.start(qp(quantiser));
+                gop.handle_encoded();
+                let whole = slice_header(place, qp(quantiser), coding.entropy()).expect("a header");
+                let header = headers.picture(place, qp(quantiser)).expect("a header");
+                let handed = header.handover();
+                // The bits handed over, then data that is full of zeros and escapes.
+                let mut bits = u64::from(handed.bits) & ((1 << handed.bit_count) - 1);
+                let mut count = usize::from(handed.bit_count);
+                while count % 8 != 0 {
+                    bits = bits << 1 | u64::from(next() & 1);
+                    count += 1;
+                }
+                let mut data = bits.to_be_bytes()[8 - count / 8..].to_vec();
+                data.extend((0..10).map(|_| [0, 0, 0, 1, 2, 3, 3, 4][(next() & 7) as usize]));
+                let payload = as_the_encoder_writes(&data, || next() & 1 == 0);
+                let mut unit = Vec::new();
+                let len = u32::try_from(payload.len()).expect("short");
+                let joined = join::<Infallible>(
+                    header.bytes(),
+                    len,
+                    |offset, piece| {
+                        let start = usize::try_from(offset).expect("short");
+                        piece.copy_from_slice(&payload[start..start + piece.len()]);
+                        Ok(())
+                    },
+                    |bytes| {
+                        unit.extend_from_slice(bytes);
+                        Ok(())
+                    },
+                );
+                assert_eq!(joined, Ok(unit.len()));
+                let start = match place.kind {
+                    PictureKind::Idr => sets + 5,
+                    PictureKind::P => 5,
+                };
+                let kept = usize::from(header.slice_nal_len()) - 5;
+                let expected = [&whole.bytes()[..kept], &data].concat();
+                let read = as_a_decoder_reads(&unit[start..]);
+                assert_eq!(read, expected, "{coding:?} qp {quantiser} picture {index}");
+            }
+        }
+    }
+}
