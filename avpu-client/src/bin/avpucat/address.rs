@@ -5,7 +5,7 @@ use crate::nearest::nearest;
 use crate::units::{self, GopLength, ValueError};
 use avpu_client::source::{FrameRate, PictureSize};
 use avpu_proto::limits::NAME_LEN_MAX;
-use avpu_proto::types::{Class, Join, RateControl};
+use avpu_proto::types::{Class, Join, Profile, RateControl};
 
 /// Frames a second where nothing says otherwise.
 pub(crate) const FPS_DEFAULT: FrameRate = FrameRate { num: 25, den: 1 };
@@ -32,7 +32,7 @@ const FLOW_KEYS: &[&str] = &["loop", "pace"];
 const TEST_KEYS: &[&str] = &["size", "fps", "frames", "pace"];
 const STREAM_KEYS: &[&str] = &["size", "fps"];
 const AVPU_KEYS: &[&str] = &[
-    "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "class", "weight",
+    "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "profile", "class", "weight",
 ];
 const SUB_KEYS: &[&str] = &["channel", "join"];
 
@@ -114,6 +114,8 @@ pub(crate) struct ChannelKeys {
     pub(crate) rate_control: RateControl,
     /// GOP length; without it the daemon's two seconds.
     pub(crate) gop: Option<GopLength>,
+    /// Profile.
+    pub(crate) profile: Profile,
     /// Class.
     pub(crate) class: Class,
     /// Weight among best-effort channels; 0 is the daemon's default.
@@ -326,6 +328,7 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
     let name = parts.value("name", name)?.unwrap_or_default();
     let rate_control = rate_control(&mut parts)?;
     let gop = parts.value("gop", GopLength::parse)?;
+    let profile = parts.value("profile", profile)?.unwrap_or_default();
     let class = parts.value("class", class)?.unwrap_or_default();
     let weight = parts
         .value("weight", |text| units::number(text, 1, 1000))?
@@ -334,6 +337,7 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
         name,
         rate_control,
         gop,
+        profile,
         class,
         weight: u16::try_from(weight).unwrap_or(0),
     };
@@ -389,6 +393,18 @@ fn name(text: &str) -> Result<String, ValueError> {
         });
     }
     Ok(text.to_owned())
+}
+
+fn profile(text: &str) -> Result<Profile, ValueError> {
+    match text.to_ascii_lowercase().as_str() {
+        "high" => Ok(Profile::High),
+        "main" => Ok(Profile::Main),
+        "baseline" => Ok(Profile::Baseline),
+        _ => Err(ValueError::Form {
+            expected: "high, main or baseline",
+            found: text.to_owned(),
+        }),
+    }
 }
 
 fn class(text: &str) -> Result<Class, ValueError> {

@@ -128,6 +128,7 @@ fn config(keys: &ChannelKeys, size: PictureSize, fps: FrameRate) -> ChannelConfi
     let mut config = ChannelConfig::new(size.width(), size.height())
         .fps(fps.num, fps.den)
         .rate_control(keys.rate_control)
+        .profile(keys.profile)
         .class(keys.class)
         .weight(keys.weight)
         .name(keys.name.as_str());

@@ -88,6 +88,8 @@ fn a_channel_without_any_key_has_constant_qp_30() {
         RateControl::FixQp { qp: 26 }
     );
     assert_eq!(keys("AVPU:").class, Class::BestEffort);
+    assert_eq!(keys("AVPU:").profile, Profile::High);
+    assert_eq!(keys("AVPU:,profile=Baseline").profile, Profile::Baseline);
     assert_eq!(keys("AVPU:").gop, None);
 }
 
@@ -120,6 +122,7 @@ fn keys_that_contradict_each_other_are_refused() {
         "AVPU:,qp=52",
         "AVPU:,qp=0",
         "AVPU:,class=urgent",
+        "AVPU:,profile=extended",
         "-,fps=25",
     ] {
         assert!(parse(text).is_err(), "{text}");
