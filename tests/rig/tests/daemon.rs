@@ -25,15 +25,16 @@ fn assert_same(stream: &Stream, reconstructed: &[u8], what: &str) {
 }
 
 #[test]
-fn two_channels_of_different_size_decode_to_the_models_reconstruction_as_any_user() {
+fn two_channels_of_different_size_and_profile_decode_to_the_models_reconstruction_as_any_user() {
     for user in users() {
         let mut camera = Camera::new(user, "pace=free");
         let daemon = camera.daemon();
         let main = camera.encode("main", MAIN, 30, "bitrate=40k");
-        let sub = camera.encode("sub", SUB, 30, "bitrate=12k");
+        let sub = camera.encode("sub", SUB, 30, "bitrate=12k,profile=baseline");
         assert_eq!(daemon.status_line("Threads"), "2");
-        for (channel, size) in [(main, MAIN), (sub, SUB)] {
+        for (channel, size, profile_idc) in [(main, MAIN, 100), (sub, SUB, 66)] {
             let stream = channel.finish();
+            assert_eq!(stream.profile_idc(), profile_idc);
             let reconstructed = camera.reconstructed(size);
             assert_same(&stream, &reconstructed, &format!("{size} as {user:?}"));
         }

@@ -208,6 +208,14 @@ impl Channel {
 }
 
 impl Stream {
+    /// The profile that its first parameter set names: 66 Baseline, 77 Main, 100 High.
+    pub(crate) fn profile_idc(&self) -> u8 {
+        let bytes = fs::read(&self.0).expect("a stream");
+        let mut starts = bytes.windows(5);
+        let found = starts.find(|at| matches!(at, [0, 0, 1, header, _] if header & 0x1f == 7));
+        found.expect("a parameter set")[4]
+    }
+
     /// Its pictures as planes of luma, Cb and Cr. Anything that the decoder says is an error.
     pub(crate) fn decode(&self) -> Vec<u8> {
         let output = Command::new("ffmpeg")
