@@ -55,8 +55,10 @@ impl Broker {
         let now = self.now;
         let channel = self.channel_mut(key)?;
         let frame = channel.queue.pop_front()?;
+        // An IDR on its way answers whoever asked for one, but not a frame that has to be one itself.
+        let must_be_idr = frame.force_idr || channel.wants_idr();
         channel.idr_wanted |= frame.force_idr;
-        if channel.wants_idr() {
+        if must_be_idr {
             channel.coder.force_idr();
         }
         let Ok(picture) = channel.coder.start() else {

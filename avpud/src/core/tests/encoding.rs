@@ -228,6 +228,23 @@ fn a_forced_idr_makes_one_idr_also_when_the_next_job_starts_before_its_delivery(
 }
 
 #[test]
+fn a_frame_that_must_be_an_idr_is_one_also_right_behind_another() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    let forced = Submit {
+        force_idr: true,
+        ..frame(channel, address)
+    };
+    world.submit(app, channel, address);
+    world.ask(app, Request::Submit(forced));
+    world.ask(app, Request::Submit(forced));
+    world.submit(app, channel, address);
+    let kinds: Vec<_> = (0..4).map(|_| world.finish(1000, 100).kind).collect();
+    use PictureKind::{Idr, P};
+    assert_eq!(kinds, [Idr, Idr, Idr, P]);
+}
+
+#[test]
 fn a_forced_idr_that_failed_is_made_up_for() {
     let mut world = World::new();
     let (app, channel, address) = world.ready_channel(1);
