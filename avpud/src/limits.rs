@@ -7,6 +7,9 @@ use avpu_proto::limits::{FRAME_BODY_LEN_MAX, SESSIONS_MAX};
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes waiting for one peer from which on no more of its requests are taken.
 pub const OUTPUT_BYTES_BUSY: usize = OUTPUT_BYTES_MAX / 2;
+/// Descriptors waiting for one peer from which on no more of its requests are taken: small replies that each carry one
+/// would otherwise use up the descriptors that everybody needs.
+pub const OUTPUT_DESCRIPTORS_BUSY: usize = 4;
 /// Longest frame.
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + BODY_BYTES_MAX;
 /// Descriptors that one message of the kernel can carry: room for all of them means that none is left open unseen.

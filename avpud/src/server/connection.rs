@@ -6,7 +6,7 @@
 
 use super::outbox::{Outbox, Overflow};
 use crate::core::event::Peer;
-use crate::limits::{DESCRIPTORS_PER_MESSAGE_MAX, OUTPUT_BYTES_BUSY};
+use crate::limits::{DESCRIPTORS_PER_MESSAGE_MAX, OUTPUT_BYTES_BUSY, OUTPUT_DESCRIPTORS_BUSY};
 use avpu_proto::decode::{self, DecodeError};
 use avpu_proto::error::{ErrorCode, Refusal};
 use avpu_proto::event::Event;
@@ -209,6 +209,7 @@ impl Connection {
 
     fn is_busy(&self) -> bool {
         self.outbox.pending_bytes() >= OUTPUT_BYTES_BUSY
+            || self.outbox.pending_descriptors() >= OUTPUT_DESCRIPTORS_BUSY
     }
 
     /// What the peer said next; `None` until the kernel tells of more, or until the peer has read its replies.

@@ -1,7 +1,7 @@
 //! Connections over socket pairs: every way a peer can misbehave, and that nothing of it is left open.
 
 use super::connection::{Connection, ControlBuffer, Fault, Incoming};
-use crate::limits::{OUTPUT_BYTES_BUSY, OUTPUT_BYTES_MAX};
+use crate::limits::{OUTPUT_BYTES_BUSY, OUTPUT_BYTES_MAX, OUTPUT_DESCRIPTORS_BUSY};
 use avpu_proto::event::Event;
 use avpu_proto::frame::{Decoder, Kind, RequestId, encode_event, encode_request};
 use avpu_proto::reply::Reply;
@@ -272,6 +272,25 @@ fn requests_wait_while_their_replies_are_not_read() {
         world.hear(),
         Ok(Some(Incoming::Request { id: 0, .. }))
     ));
+}
+
+#[test]
+fn requests_wait_while_descriptors_of_their_replies_are_not_read() {
+    let mut world = World::greeted();
+    for id in 0..8 {
+        world.say(id, &subscribe("main"));
+    }
+    let mut answered = 0;
+    while let Some(Incoming::Request { id, .. }) = world.hear().unwrap() {
+        let file = fs::File::open("/dev/null").unwrap();
+        let sent = world.connection.reply(id, &Reply::Done, Some(file.into()));
+        sent.unwrap();
+        answered += 1;
+    }
+    assert_eq!(answered, OUTPUT_DESCRIPTORS_BUSY);
+    assert!(!world.connection.is_leaving() && world.connection.has_work());
+    assert!(world.connection.flush().unwrap());
+    assert!(matches!(world.hear(), Ok(Some(Incoming::Request { .. }))));
 }
 
 #[test]

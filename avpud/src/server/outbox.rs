@@ -41,6 +41,11 @@ impl Outbox {
         self.bytes.len() - self.start
     }
 
+    /// Descriptors that wait, each of them open in this process.
+    pub(super) fn pending_descriptors(&self) -> usize {
+        self.descriptors.len()
+    }
+
     /// Appends bytes that are no frame: the Hello.
     pub(super) fn push_hello(&mut self, hello: &[u8]) {
         self.bytes.extend_from_slice(hello);
