@@ -5,7 +5,7 @@
 //! is there when it is ready and never open to more than it says.
 
 use mio::net::{UnixListener, UnixStream};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, chown};
 use std::ffi::OsString;
@@ -97,8 +97,10 @@ impl SocketLock {
         let lock = with_suffix(path, ".lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
+        // A link in a directory that others may write to must not make us empty the file behind it.
         let file = options
             .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&lock)
             .map_err(io_error(&lock, "open lock"))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -207,5 +209,28 @@ fn io_error<'a>(path: &'a Path, operation: &'static str) -> impl Fn(io::Error) -
         path: path.to_path_buf(),
         operation,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_is_not_followed() {
+        let directory = std::env::temp_dir().join(format!("avpud-lock-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (target, socket) = (directory.join("precious"), directory.join("s"));
+        fs::write(&target, "kept").unwrap();
+        let link = with_suffix(&socket, ".lock");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(matches!(
+            SocketLock::take(&socket),
+            Err(ListenError::Io { .. })
+        ));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+        fs::remove_file(&link).unwrap();
+        assert!(SocketLock::take(&socket).is_ok());
+        fs::remove_dir_all(&directory).unwrap();
     }
 }
