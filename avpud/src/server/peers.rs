@@ -34,6 +34,7 @@ pub(super) struct Entry {
 /// The connections.
 #[derive(Debug)]
 pub(super) struct Peers {
+    /// As long as the last one in use requires: every turn of the loop looks at all of them.
     slots: Vec<Option<Entry>>,
     /// There may be connections that wait to be accepted.
     accept_ready: bool,
@@ -52,10 +53,8 @@ pub(super) enum Accepted {
 
 impl Peers {
     pub(super) fn new() -> Self {
-        let mut slots = Vec::with_capacity(CONNECTIONS_MAX);
-        slots.resize_with(CONNECTIONS_MAX, || None);
         Self {
-            slots,
+            slots: Vec::with_capacity(CONNECTIONS_MAX),
             accept_ready: true,
         }
     }
@@ -77,7 +76,7 @@ impl Peers {
 
     /// Keys of all connections.
     pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> + use<> {
-        (0..u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX)).map(SessionKey::new)
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(SessionKey::new)
     }
 
     /// The kernel tells that somebody waits to be accepted.
@@ -113,17 +112,22 @@ impl Peers {
                 return Accepted::Refused(error);
             }
         };
-        let Some(free) = self.slots.iter().position(Option::is_none) else {
+        let free = self.slots.iter().position(Option::is_none);
+        let free = free.unwrap_or(self.slots.len());
+        if free >= CONNECTIONS_MAX {
             // As far as it goes: a fresh socket has room, and the peer sees the end in any case.
             let _ = (&stream).write(&DaemonHello::refused(Reason::TooManyClients).encode());
             return Accepted::Refused(io::Error::other("all slots are in use"));
-        };
+        }
         let taken = Connection::new(stream).and_then(|mut connection| {
             connection.register(registry, Token(FIRST_TOKEN + free))?;
             Ok(connection)
         });
         match taken {
             Ok(connection) => {
+                if free == self.slots.len() {
+                    self.slots.push(None);
+                }
                 self.slots[free] = Some(Entry {
                     connection,
                     in_core: false,
@@ -143,6 +147,7 @@ impl Peers {
             && slot.as_ref().is_some_and(|entry| entry.dead)
         {
             *slot = None;
+            while self.slots.pop_if(|slot| slot.is_none()).is_some() {}
             // Somebody may have waited for what this connection held.
             self.accept_ready = true;
         }
