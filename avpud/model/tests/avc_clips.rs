@@ -68,11 +68,23 @@ fn padded(bytes: &[u8], width: usize, height: usize) -> Picture {
     }
 }
 
-fn sized(width: usize, height: usize, kind: SliceKind, qp: u8) -> PictureParams {
+/// Parameters of a profile by size in macroblocks, slice type and QP.
+type Profile = fn(u16, u16, SliceKind, u8) -> PictureParams;
+
+const HIGH: Profile = PictureParams::product;
+const MAIN: Profile = PictureParams::main;
+const BASELINE: Profile = PictureParams::baseline;
+
+fn sized(
+    profile: Profile,
+    (width, height): (usize, usize),
+    kind: SliceKind,
+    qp: u8,
+) -> PictureParams {
     PictureParams {
         display_width: width as u16,
         display_height: height as u16,
-        ..PictureParams::product(
+        ..profile(
             width.div_ceil(16) as u16,
             height.div_ceil(16) as u16,
             kind,
@@ -82,13 +94,17 @@ fn sized(width: usize, height: usize, kind: SliceKind, qp: u8) -> PictureParams 
 }
 
 /// Encodes the clip at a size with the QP walking over 10..=51 and compares.
-fn walk(width: usize, height: usize, count: usize, gop: usize) {
+fn walk(profile: Profile, (width, height): (usize, usize), count: usize, gop: usize) {
     let Some(pictures) = street(width, height, count) else {
         return;
     };
-    let params = |index: usize, kind| sized(width, height, kind, 10 + (index * 11 % 42) as u8);
+    let params = |index: usize, kind| {
+        let qp = 10 + (index * 11 % 42) as u8;
+        sized(profile, (width, height), kind, qp)
+    };
+    let coder = params(0, SliceKind::I).entropy;
     check(
-        &format!("street {width}x{height} group {gop}"),
+        &format!("street {width}x{height} group {gop} {coder:?}"),
         gop,
         &pictures,
         params,
@@ -97,18 +113,33 @@ fn walk(width: usize, height: usize, count: usize, gop: usize) {
 
 #[test]
 fn small_sizes_of_a_real_clip_decode_to_the_reconstruction() {
-    walk(176, 144, 54, 1);
-    walk(176, 144, 54, 50);
-    walk(320, 192, 54, 25);
-    walk(640, 360, 16, 25);
-    walk(854, 480, 10, 5);
+    walk(HIGH, (176, 144), 54, 1);
+    walk(HIGH, (176, 144), 54, 50);
+    walk(HIGH, (320, 192), 54, 25);
+    walk(HIGH, (640, 360), 16, 25);
+    walk(HIGH, (854, 480), 10, 5);
+}
+
+#[test]
+fn small_sizes_of_a_real_clip_decode_to_the_reconstruction_in_the_other_profiles() {
+    for profile in [BASELINE, MAIN] {
+        walk(profile, (176, 144), 42, 1);
+        walk(profile, (176, 144), 54, 50);
+        walk(profile, (320, 192), 42, 25);
+        walk(profile, (640, 360), 12, 25);
+        walk(profile, (854, 480), 6, 3);
+    }
 }
 
 #[test]
 fn large_sizes_of_a_real_clip_decode_to_the_reconstruction() {
-    walk(1280, 720, 8, 50);
-    walk(1920, 1080, 4, 50);
-    walk(2304, 1296, 3, 50);
+    walk(HIGH, (1280, 720), 8, 50);
+    walk(HIGH, (1920, 1080), 4, 50);
+    walk(HIGH, (2304, 1296), 3, 50);
+    for profile in [BASELINE, MAIN] {
+        walk(profile, (1280, 720), 4, 50);
+        walk(profile, (2304, 1296), 2, 50);
+    }
 }
 
 #[test]
@@ -133,9 +164,11 @@ fn the_office_decodes_to_the_reconstruction() {
         })
         .collect();
     for qp in (10..52).step_by(3) {
-        check(&format!("office qp {qp}"), 9, &pictures, |_, kind| {
-            sized(width, height, kind, qp)
-        });
+        for profile in [HIGH, MAIN, BASELINE] {
+            let params = |_, kind| sized(profile, (width, height), kind, qp);
+            let coder = params(0, SliceKind::I).entropy;
+            check(&format!("office qp {qp} {coder:?}"), 9, &pictures, params);
+        }
     }
 }
 
@@ -145,6 +178,13 @@ fn a_qp_that_changes_at_every_macroblock_decodes_to_the_reconstruction() {
     let Some(pictures) = street(width, height, 12) else {
         return;
     };
+    for profile in [HIGH, MAIN, BASELINE] {
+        walk_qp_inside_pictures(profile, (width, height), &pictures);
+    }
+}
+
+/// Encodes a group with another QP for every macroblock and compares.
+fn walk_qp_inside_pictures(profile: Profile, size: (usize, usize), pictures: &[Picture]) {
     let mut encoder = Encoder::new(20, 12);
     let (mut recon, mut reference) = (Frame::new(20, 12), Frame::new(20, 12));
     let (mut stream, mut expected) = (Vec::new(), Vec::new());
@@ -154,14 +194,14 @@ fn a_qp_that_changes_at_every_macroblock_decodes_to_the_reconstruction() {
         } else {
             SliceKind::P
         };
-        let params = PictureParams {
+        let mut params = PictureParams {
             qp_min: 12,
-            ..sized(width, height, kind, 30)
+            ..sized(profile, size, kind, 30)
         };
         if index == 0 {
             stream::parameter_sets(&params, &mut stream);
         }
-        stream::slice_header(&params, index as u32, 0, &mut stream);
+        params.header_tail = stream::slice_header(&params, index as u32, 0, &mut stream);
         let mut last_bits = 0;
         let mut qp = |at: MbProgress| {
             assert!(at.bits >= last_bits, "{at:?} after {last_bits} bits");
@@ -182,5 +222,5 @@ fn a_qp_that_changes_at_every_macroblock_decodes_to_the_reconstruction() {
         expected.push(stream::visible(&recon, &params));
         std::mem::swap(&mut recon, &mut reference);
     }
-    compare("qp per macroblock", width, &stream, &expected);
+    compare("qp per macroblock", size.0, &stream, &expected);
 }

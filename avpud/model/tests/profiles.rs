@@ -176,16 +176,21 @@ fn tools_of_the_high_profile_are_reported_with_cavlc() {
 }
 
 #[test]
-fn header_bits_are_reported_with_cabac() {
-    let mut host = host_of(Profile::Main, false, "");
-    let mut words = host.channel.list(0, 30);
-    words[0x1e] |= 16 << 24;
-    let size = host.run(0, &words);
-    assert_eq!(size, ERROR_FILL);
-    assert!(matches!(
-        host.violations()[..],
-        [Violation::Word { word: 0x1e, .. }]
-    ));
+fn header_bits_and_a_missing_header_are_reported_with_cabac() {
+    let cases: [Case; 3] = [
+        ("header bits", 0x1e, |words| words[0x1e] |= 16 << 24),
+        ("a header's end", 0x1f, |words| words[0x1f] = 0x45b),
+        ("no header", 0x1b, |words| words[0x1b] = 0x0005_0c80),
+    ];
+    for (what, word, spoil) in cases {
+        let mut host = host_of(Profile::Main, false, "");
+        let mut words = host.channel.list(0, 30);
+        spoil(&mut words);
+        assert_eq!(host.run(0, &words), ERROR_FILL, "{what}");
+        let found = host.violations();
+        let words: Vec<_> = found.iter().filter_map(Violation::word).collect();
+        assert_eq!(words, [word], "{what}: {found:?}");
+    }
 }
 
 #[test]

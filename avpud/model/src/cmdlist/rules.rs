@@ -230,6 +230,12 @@ pub(super) fn check_entropy(
         "entropy stage agrees with slice type, qp, entropy coder and transform",
     );
     if cabac {
+        check.holds(
+            bits(check.word(0x1b), 16, 10) > 5,
+            0x1b,
+            0x000a_0c80,
+            "start code, nal byte and slice header written with cabac",
+        );
         check.part(
             0x1e,
             0x1f00_0000,
