@@ -1,6 +1,7 @@
 //! The daemon's two threads allocate nothing for a picture: not the loop, not the one that waits for interrupts.
 
-use avpu_client::{ChannelConfig, Client, Frame, Next};
+use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
+use avpu_proto::types::Join;
 use avpu_tests::alloc::{CountingAllocator, count};
 use avpu_tests::daemon::Scratch;
 use avpud::config::Config;
@@ -158,13 +159,53 @@ fn neither_thread_of_the_daemon_allocates_for_a_picture() {
     assert_eq!(daemon.join().expect("the daemon ends"), End::Done);
 }
 
-/// Encodes pictures one after another, read by their owner, and compares the counts before and after.
+/// A client that encodes and reads its own channel.
+struct Camera {
+    channel: Channel,
+    reader: Reader,
+    buffers: Vec<Buffer>,
+}
+
+impl Camera {
+    fn new(client: &Client, config: &ChannelConfig) -> Self {
+        let channel = client.open_channel(config).expect("a channel can be had");
+        Self {
+            reader: channel.subscribe().expect("its owner may read it"),
+            buffers: channel.lease(1).expect("a buffer can be had"),
+            channel,
+        }
+    }
+
+    fn submit(&mut self) {
+        let buffer = self.buffers.pop().expect("it came back");
+        let accepted = self.channel.submit(buffer, Frame::default());
+        accepted.expect("it is accepted");
+    }
+
+    fn take(&mut self) {
+        read(&mut self.reader);
+        let released = self.channel.next_released(PATIENCE).expect("it ends");
+        self.buffers.extend(released.source.into_buffer());
+    }
+}
+
+fn read(reader: &mut Reader) {
+    let next = reader.next_packet(PATIENCE).expect("the stream goes on");
+    assert!(matches!(next, Next::Packet(_)), "{next:?}");
+}
+
+/// Encodes pictures of two channels at a time, with either rate control, read by their owner and one of them by
+/// another client too, and compares the counts before and after.
 fn encode(socket: &Path, counts: &Counts) {
-    let client = Client::connect(socket).expect("the daemon takes connections");
-    let config = ChannelConfig::new(64, 64).gop_length(25).fix_qp(30);
-    let channel = client.open_channel(&config).expect("a channel can be had");
-    let mut reader = channel.subscribe().expect("its owner may read it");
-    let mut buffers = channel.lease(1).expect("a buffer can be had");
+    let connect = || Client::connect(socket).expect("the daemon takes connections");
+    let (owner, watcher) = (connect(), connect());
+    let picture = || ChannelConfig::new(64, 64).gop_length(25);
+    let mut cameras = [
+        Camera::new(&owner, &picture().fix_qp(30).name("main")),
+        Camera::new(&owner, &picture().bitrate_bps(100_000)),
+    ];
+    let watched = watcher.subscribe("main", Join::LastIdr);
+    let mut watched = watched.expect("anybody may read it");
     let mut warm = (0, 0);
     for picture in 0..WARM_UP + COUNTED {
         let counted = || {
@@ -177,14 +218,9 @@ fn encode(socket: &Path, counts: &Counts) {
             warm = counted();
             assert!(warm.0 > 0, "the loop allocates when it starts");
         }
-        let buffer = buffers.pop().expect("it came back");
-        channel
-            .submit(buffer, Frame::default())
-            .expect("it is accepted");
-        let next = reader.next_packet(PATIENCE).expect("the stream goes on");
-        assert!(matches!(next, Next::Packet(_)), "{next:?}");
-        let released = channel.next_released(PATIENCE).expect("it ends");
-        buffers.extend(released.source.into_buffer());
+        cameras.iter_mut().for_each(Camera::submit);
+        cameras.iter_mut().for_each(Camera::take);
+        read(&mut watched);
         assert!(
             picture < WARM_UP || counted() == warm,
             "picture {picture}: {:?} allocations on loop and interrupt thread, {warm:?} before",
