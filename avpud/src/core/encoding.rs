@@ -34,7 +34,7 @@ impl Broker {
                 let slot = channels.get(usize::from(key.index()));
                 slot.and_then(Option::as_ref).is_some_and(|c| c.is_ready())
             };
-            let Some(key) = self.arbiter.choose(is_ready) else {
+            let Some(key) = self.arbiter.choose(self.now, is_ready) else {
                 return;
             };
             let job = self.job_next;

@@ -1,6 +1,7 @@
 //! Channels come and go.
 
 use crate::core::admission;
+use crate::core::arbiter::Share;
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Foundation, Life};
 use crate::core::coder::Coder;
@@ -121,8 +122,13 @@ impl Broker {
             pid: channel.pid,
         };
         let size = parameters.setup.geometry.visible();
-        let (weight, macroblocks) = (parameters.weight, channel.cost.macroblocks());
-        self.arbiter.add(key, weight, macroblocks);
+        let rate = parameters.setup.frame_rate;
+        let share = Share {
+            weight: parameters.weight,
+            macroblocks: channel.cost.macroblocks(),
+            period_us: u64::from(rate.den()) * 1_000_000 / u64::from(rate.num()),
+        };
+        self.arbiter.add(key, share, self.now);
         let reply = Reply::ChannelOpened(ChannelOpened {
             epoch: self.config.epoch,
             source: self.source_layout(size),

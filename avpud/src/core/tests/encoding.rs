@@ -64,6 +64,32 @@ fn the_next_job_is_started_before_the_last_one_is_reported() {
 }
 
 #[test]
+fn a_client_that_submits_more_than_it_said_does_not_delay_one_that_keeps_to_its_rate() {
+    let mut world = World::new();
+    let (camera, channel, address) = world.ready_channel(1);
+    let greedy = world.connect(2);
+    let wish = OpenChannel {
+        fps: types::FrameRate { num: 1, den: 3600 },
+        weight: 100,
+        ..small()
+    };
+    let flooded = world.open(greedy, wish).channel;
+    let source = world.lease(greedy, flooded, 1).buffers[0].address;
+    for _ in 0..5 {
+        world.submit(greedy, flooded, source);
+    }
+    for _ in 0..4 {
+        world.pass(38_000);
+        world.submit(camera, channel, address);
+        world.finish(2000, 100);
+        world.submit(greedy, flooded, source);
+        assert!(world.ends(camera).is_empty());
+        world.finish(0, 100);
+        assert_eq!(world.ends(camera).len(), 1);
+    }
+}
+
+#[test]
 fn pictures_of_a_group_are_numbered_and_every_gop_length_th_is_an_idr() {
     let mut world = World::new();
     let app = world.connect(1);
