@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const PLATFORM: &str = "\"avpud probe\" says more; BRINGUP.md has the command line of the kernel";
 const START: &str = "avpud.log says why; a wrong id means another encoder than that of a T31";
-const PICTURES: &str = "no picture at all: is the encoder's line in /proc/interrupts counting? Some lost: \"avpuctl top\" \
+const PICTURES: &str = "no picture at all: is the encoder's line in /proc/interrupts counting? Some lost: \"avpuctl status\" \
                         and avpud.log";
 const TIME: &str = "slower than expected: compare the module's avpu_clk; cost-base-ns and cost-macroblock-ns can be set";
 const HEALTH: &str = "resets or failed pictures: keep avpud.log, then try once more after a reboot";
