@@ -48,8 +48,12 @@ pub(super) struct Channel {
     pub(super) ring: Ring,
     pub(super) readers: Vec<Reader>,
     pub(super) stats: ChannelStats,
-    /// Somebody asked for an IDR and none was delivered since.
+    /// Its owner asked for an IDR and none was delivered since.
     pub(super) idr_wanted: bool,
+    /// Another reader asked for an IDR and none was delivered since.
+    pub(super) idr_demanded: bool,
+    /// When an IDR last answered another reader.
+    pub(super) demand_met: Option<Micros>,
     /// A picture was lost and no IDR was delivered since.
     pub(super) recovering: bool,
     /// Pictures lost since the last packet.
@@ -147,6 +151,8 @@ impl Channel {
             readers: Vec::new(),
             stats: ChannelStats::new(),
             idr_wanted: false,
+            idr_demanded: false,
+            demand_met: None,
             recovering: false,
             lost_before: 0,
             failures: 0,
@@ -194,10 +200,32 @@ impl Channel {
         ends && !self.is_under_way()
     }
 
+    /// Takes in that a session asked for an IDR.
+    pub(super) fn ask_for_idr(&mut self, session: SessionKey) {
+        if self.owner == Some(session) {
+            self.idr_wanted = true;
+        } else {
+            self.idr_demanded = true;
+        }
+    }
+
     /// Whether the next picture must be an IDR on somebody's demand. One that is being delivered answers it.
-    pub(super) fn wants_idr(&self) -> bool {
+    ///
+    /// What readers demand waits until a while after the last IDR that answered one: whoever may read a channel must
+    /// not be able to fill it with IDRs at its owner's cost.
+    pub(super) fn wants_idr(&self, now: Micros) -> bool {
+        let met_lately = |at: Micros| now.since_us(at) < DEMAND_PERIOD_US;
+        let demanded = self.idr_demanded && !self.demand_met.is_some_and(met_lately);
         let mut delivering = self.delivering.iter();
-        self.idr_wanted && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
+        (self.idr_wanted || demanded) && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
+    }
+
+    /// An IDR was delivered: whoever asked has it.
+    pub(super) fn answer_idr(&mut self, now: Micros) {
+        self.idr_wanted = false;
+        if core::mem::take(&mut self.idr_demanded) {
+            self.demand_met = Some(now);
+        }
     }
 
     /// A picture was not delivered: nothing may refer to it.
@@ -212,6 +240,8 @@ impl Channel {
     }
 }
 
+/// Time from an IDR that answered a reader to the next one that does.
+const DEMAND_PERIOD_US: u64 = 1_000_000;
 /// Pictures of one channel in the shell's hands: the shell answers at once, so one and one to spare.
 const DELIVERING_MAX: usize = 2;
 /// Pictures lost in a row after which a channel cannot go on.

@@ -56,7 +56,7 @@ impl Broker {
         let channel = self.channel_mut(key)?;
         let frame = channel.queue.pop_front()?;
         // An IDR on its way answers whoever asked for one, but not a frame that has to be one itself.
-        let must_be_idr = frame.force_idr || channel.wants_idr();
+        let must_be_idr = frame.force_idr || channel.wants_idr(now);
         channel.idr_wanted |= frame.force_idr;
         if must_be_idr {
             channel.coder.force_idr();
@@ -261,7 +261,7 @@ impl Broker {
         stats.delivery.record(self.now.since_us(picture.done));
         if picture.kind == PictureKind::Idr {
             stats.idr_out = stats.idr_out.wrapping_add(1);
-            channel.idr_wanted = false;
+            channel.answer_idr(self.now);
             self.state_changed |= core::mem::take(&mut channel.recovering);
         }
         self.counters.pictures = self.counters.pictures.wrapping_add(1);

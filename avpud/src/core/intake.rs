@@ -122,7 +122,7 @@ impl Broker {
         if channel.has_ended() {
             return Err(wrong_state(channel));
         }
-        channel.idr_wanted = true;
+        channel.ask_for_idr(session);
         Ok(Some(Reply::Done))
     }
 

@@ -51,7 +51,7 @@ impl Broker {
         }
         let reader = Reader::new(session, id, credits, wish.join, &channel.ring);
         if wish.join == Join::DemandIdr {
-            channel.idr_wanted = true;
+            channel.ask_for_idr(session);
         }
         let parameters = &channel.parameters;
         let size = parameters.setup.geometry.visible();

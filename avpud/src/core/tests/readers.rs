@@ -1,7 +1,7 @@
 //! Readers: where they join, how they are bounded, what they miss.
 
 use super::world::{World, small};
-use crate::core::event::SessionKey;
+use crate::core::event::{Input, SessionKey};
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, Gap, GapReason, Packet};
 use avpu_proto::reply::Reply;
@@ -261,6 +261,43 @@ fn an_idr_is_requested_by_owners_and_readers_only() {
     assert_eq!(world.refused(reader, idr.clone()), ErrorCode::NOT_OWNER);
     world.subscribe(reader, source.1, Join::NextIdr, 1);
     assert_eq!(world.ask(reader, idr), Reply::Done);
+}
+
+#[test]
+fn readers_that_keep_demanding_get_one_idr_a_second_and_the_owner_what_it_asks_for() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let greedy = world.connect(2);
+    world.subscribe(greedy, source.1, Join::NextIdr, 0);
+    let idr = Request::RequestIdr(RequestIdr {
+        channel: source.1,
+        name: String::new(),
+    });
+    encode(&mut world, source, 1);
+    world.packets(source.0);
+    let idrs = |world: &mut World, asking: SessionKey, pictures: usize| {
+        let watcher = world.connect(9);
+        world.subscribe(watcher, source.1, Join::NextIdr, 64);
+        let mut found = 0;
+        for _ in 0..pictures {
+            assert_eq!(world.ask(asking, idr.clone()), Reply::Done);
+            encode(world, source, 1);
+            world.pass(100_000);
+            let packets = world.packets(watcher);
+            found += packets
+                .iter()
+                .filter(|p| p.kind == PictureKind::Idr)
+                .count();
+        }
+        world.feed(Input::Closed { session: watcher });
+        found
+    };
+    let demanded = idrs(&mut world, greedy, 30);
+    assert!(
+        (3..=4).contains(&demanded),
+        "{demanded} IDRs in about three seconds"
+    );
+    assert_eq!(idrs(&mut world, source.0, 5), 5);
 }
 
 #[test]
