@@ -42,6 +42,8 @@ pub mod source;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tools")]
+pub mod tools;
 mod transport;
 
 pub use avpu_proto as proto;

@@ -3,9 +3,9 @@
 //! A backslash takes the character after it literally: `FILE:a\,b`. Keywords and keys are read in any case. This
 //! file knows the form only; what the words mean is in `address.rs`.
 
-use crate::nearest::nearest;
-use crate::units::ValueError;
-use avpu_client::source::FormatError;
+use super::nearest::nearest;
+use super::units::ValueError;
+use crate::source::FormatError;
 use std::fmt;
 
 /// Why an address was not understood.

@@ -1,9 +1,9 @@
 //! Bytes as they are, one way or both, until every way has ended.
 
-use crate::endpoint::{Output, Source};
-use crate::failure::Failure;
-use crate::plan::{Input, Sink};
-use crate::wait::Patience;
+use super::endpoint::{Output, Source};
+use super::failure::Failure;
+use super::plan::{Input, Sink};
+use super::wait::Patience;
 use nix::poll::PollFlags;
 use std::os::fd::BorrowedFd;
 

@@ -1,14 +1,14 @@
 //! The bitstream of somebody's channel goes somewhere, from its next way in until the channel ends.
 
-use crate::address::{ChannelName, WatchKeys};
-use crate::endpoint::{Output, refuse_terminal};
-use crate::failure::Failure;
-use crate::link;
-use crate::options::Options;
-use crate::plan::Sink;
-use crate::progress::Progress;
-use crate::wait::Patience;
-use avpu_client::{Client, Next};
+use super::address::{ChannelName, WatchKeys};
+use super::endpoint::{Output, refuse_terminal};
+use super::failure::Failure;
+use super::link;
+use super::options::Options;
+use super::plan::Sink;
+use super::progress::Progress;
+use super::wait::Patience;
+use crate::{Client, Next};
 use avpu_proto::types::ChannelId;
 use nix::poll::PollFlags;
 use std::os::fd::AsFd;

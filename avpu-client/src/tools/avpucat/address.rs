@@ -1,9 +1,9 @@
 //! What each address means: the typed form of the command line's last words.
 
-use crate::grammar::{AddressError, Parts, split_dual, split_keyword};
-use crate::nearest::nearest;
-use crate::units::{self, GopLength, ValueError};
-use avpu_client::source::{FrameRate, PictureSize};
+use super::grammar::{AddressError, Parts, split_dual, split_keyword};
+use super::nearest::nearest;
+use super::units::{self, GopLength, ValueError};
+use crate::source::{FrameRate, PictureSize};
 use avpu_proto::limits::NAME_LEN_MAX;
 use avpu_proto::types::{Class, Join, Profile, RateControl};
 

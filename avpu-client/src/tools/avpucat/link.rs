@@ -1,9 +1,9 @@
 //! The connection to the daemon, with somebody who listens in where `-v` or `-x` asks for it.
 
-use crate::failure::Failure;
-use crate::options::{Options, Verbose};
-use crate::sniff;
-use avpu_client::{Client, ClientError, socket_path};
+use super::failure::Failure;
+use super::options::{Options, Verbose};
+use super::sniff;
+use crate::{Client, ClientError, socket_path};
 use std::ffi::OsStr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

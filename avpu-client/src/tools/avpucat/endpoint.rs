@@ -1,8 +1,8 @@
 //! The ends that bytes come from and go to, opened.
 
-use crate::failure::Failure;
-use crate::plan::{Input, Sink, Socket};
-use crate::wait::Patience;
+use super::failure::Failure;
+use super::plan::{Input, Sink, Socket};
+use super::wait::Patience;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;

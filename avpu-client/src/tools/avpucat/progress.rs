@@ -1,6 +1,6 @@
 //! The line that tells a person at a terminal how it goes.
 
-use avpu_client::source::FrameRate;
+use crate::source::FrameRate;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 

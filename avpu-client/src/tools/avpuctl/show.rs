@@ -1,6 +1,6 @@
 //! What each command shows to a person.
 
-use crate::table::Table;
+use super::table::Table;
 use avpu_proto::report::{
     ChannelReport, ClientReport, LatencyReport, LeaseReport, MemoryTotals, StatusReport,
 };

@@ -3,17 +3,17 @@
 //! `Status` and `"Status"` are the same request; `{"OpenChannel":{"width":176,"height":144}}` takes the defaults
 //! for what it does not name. A key or request that there is not is an error that names the nearest.
 
-use crate::endpoint::{Output, Source};
-use crate::failure::Failure;
-use crate::lines;
-use crate::link;
-use crate::nearest::nearest;
-use crate::options::Options;
-use crate::plan::{Input, Sink};
-use crate::wait::Patience;
-use avpu_client::session::{Incoming, Session};
-use avpu_client::sys::{ControlRoom, receive};
-use avpu_client::{ClientError, ProtocolError};
+use super::endpoint::{Output, Source};
+use super::failure::Failure;
+use super::lines;
+use super::link;
+use super::nearest::nearest;
+use super::options::Options;
+use super::plan::{Input, Sink};
+use super::wait::Patience;
+use crate::session::{Incoming, Session};
+use crate::sys::{ControlRoom, receive};
+use crate::{ClientError, ProtocolError};
 use avpu_proto::request::{
     CloseChannel, Drain, LeaseBuffers, OpenChannel, Page, RegisterRegion, ReleasePackets, Request,
     RequestIdr, ReturnLease, Submit, Subscribe, UnregisterRegion, Unsubscribe, Watch,

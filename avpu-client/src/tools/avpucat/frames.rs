@@ -1,9 +1,9 @@
 //! The frames of an encode: the pattern, or parsed from an input as its bytes come.
 
-use crate::address::Format;
-use crate::endpoint::Source;
-use crate::failure::Failure;
-use avpu_client::source::{
+use super::address::Format;
+use super::endpoint::Source;
+use super::failure::Failure;
+use crate::source::{
     FormatError, FrameRate, Nv12Parser, Nv12Picture, Parsed, PictureSize, SourceError, TestPattern,
     Y4mParser,
 };
@@ -122,7 +122,7 @@ impl Frames {
     pub(crate) fn geometry(&self) -> Option<(PictureSize, FrameRate)> {
         match self {
             Self::Pattern { pattern, .. } => {
-                use avpu_client::source::PictureSource as _;
+                use crate::source::PictureSource as _;
                 Some((pattern.size(), pattern.fps()))
             }
             Self::Bytes(stream) => match &stream.parser {

@@ -1,9 +1,9 @@
 //! The command line: options, then one or two addresses.
 
-use crate::address::{self, Address};
-use crate::grammar::AddressError;
-use crate::nearest::nearest;
-use crate::units::{self, ValueError};
+use super::address::{self, Address};
+use super::grammar::AddressError;
+use super::nearest::nearest;
+use super::units::{self, ValueError};
 use std::fmt;
 use std::time::Duration;
 

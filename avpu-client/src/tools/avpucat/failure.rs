@@ -1,8 +1,8 @@
 //! Why the program ends early, and with which exit code.
 
-use crate::options::UsageError;
-use avpu_client::source::SourceError;
-use avpu_client::{ClientError, exit};
+use super::options::UsageError;
+use crate::source::SourceError;
+use crate::{ClientError, exit};
 use std::{fmt, io};
 
 /// Why the program ends early.

@@ -4,19 +4,17 @@
 //! a picture waits for a free buffer, and nothing is submitted while the output has bytes to write: so memory is
 //! bounded and a slow output slows the input down instead of losing pictures.
 
-use crate::address::ChannelKeys;
-use crate::endpoint::{Output, Source, refuse_terminal};
-use crate::failure::Failure;
-use crate::frames::{Frames, Step, Stream};
-use crate::link;
-use crate::options::Options;
-use crate::plan::{self, Input, Sink};
-use crate::progress::Progress;
-use crate::wait::Patience;
-use avpu_client::source::{FrameRate, Nv12Picture, PictureSize, SourceError, TestPattern};
-use avpu_client::{
-    Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Next, Outcome, Reader,
-};
+use super::address::ChannelKeys;
+use super::endpoint::{Output, Source, refuse_terminal};
+use super::failure::Failure;
+use super::frames::{Frames, Step, Stream};
+use super::link;
+use super::options::Options;
+use super::plan::{self, Input, Sink};
+use super::progress::Progress;
+use super::wait::Patience;
+use crate::source::{FrameRate, Nv12Picture, PictureSize, SourceError, TestPattern};
+use crate::{Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Next, Outcome, Reader};
 use avpu_proto::types::FrameEnd;
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd, OwnedFd};

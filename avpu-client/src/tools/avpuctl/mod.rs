@@ -1,24 +1,24 @@
 //! avpuctl: what the avpud daemon does, for its operator.
-#![deny(unsafe_code)]
 
 mod json;
 mod options;
 mod show;
 mod table;
 
-use crate::options::{Command, HELP, Options};
-use avpu_client::{Client, ClientError, exit, socket_path};
+use self::options::{Command, HELP, Options};
+use crate::{Client, ClientError, exit, socket_path};
 use avpu_proto::report::{LeaseReport, MemoryTotals};
 use avpu_proto::request::Page;
 use avpu_proto::types::{ChannelId, Join};
 use serde_json::{Value, json};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let words = std::env::args_os()
-        .skip(1)
+/// Runs the program with its arguments, without its name.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words = words
+        .into_iter()
         .map(|word| word.to_string_lossy().into_owned());
     let options = match options::parse(words) {
         Ok(options) => options,

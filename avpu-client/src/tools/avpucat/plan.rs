@@ -1,7 +1,7 @@
 //! What two addresses mean together. Direction follows from what each end can do; `-u` and `-U` narrow it.
 
-use crate::address::{Address, ChannelKeys, Endpoint, Format, Pattern, WatchKeys};
-use crate::options::{Direction, Options, UsageError};
+use super::address::{Address, ChannelKeys, Endpoint, Format, Pattern, WatchKeys};
+use super::options::{Direction, Options, UsageError};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! avpucat: pictures and bitstreams between files, pipes, sockets and the avpud daemon, in socat's manner.
 //!
 //! The command line becomes a [`plan::Plan`] without touching anything; then one file does each kind of plan.
-#![deny(unsafe_code)]
 
 mod address;
 mod encode;
@@ -23,16 +22,18 @@ mod units;
 mod wait;
 mod watch;
 
-use crate::failure::Failure;
-use crate::options::{Command, HELP, Options};
-use crate::plan::Plan;
-use crate::wait::Patience;
+use self::failure::Failure;
+use self::options::{Command, HELP, Options};
+use self::plan::Plan;
+use self::wait::Patience;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let words = std::env::args_os()
-        .skip(1)
+/// Runs the program with its arguments, without its name.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words = words
+        .into_iter()
         .map(|word| word.to_string_lossy().into_owned());
     match run(words) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,10 +3,10 @@
 //! Bytes go on exactly as they came. A descriptor goes on with the first byte of the frame that it came with, so
 //! that the receiver finds it where it would have been without anybody in between.
 
-use crate::failure::Failure;
-use crate::lines::{Follower, Side};
-use crate::wait::Patience;
-use avpu_client::sys::{ControlRoom, receive};
+use super::failure::Failure;
+use super::lines::{Follower, Side};
+use super::wait::Patience;
+use crate::sys::{ControlRoom, receive};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};

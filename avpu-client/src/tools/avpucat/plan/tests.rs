@@ -1,7 +1,7 @@
 //! Tests of the file above.
 
 use super::*;
-use crate::options::{self, Command};
+use crate::tools::avpucat::options::{self, Command};
 
 fn plan(text: &str) -> Result<Plan, UsageError> {
     match options::parse(text.split(' ').map(str::to_owned))? {

@@ -1,13 +1,13 @@
 //! `UNIX-LISTEN:` against `UNIX-CONNECT:` or `AVPU-RAW:`: a proxy for one client that shows the protocol.
 
-use crate::endpoint::Listener;
-use crate::failure::Failure;
-use crate::link;
-use crate::options::{Options, Verbose};
-use crate::plan::Upstream;
-use crate::sniff;
-use crate::wait::Patience;
-use avpu_client::ClientError;
+use super::endpoint::Listener;
+use super::failure::Failure;
+use super::link;
+use super::options::{Options, Verbose};
+use super::plan::Upstream;
+use super::sniff;
+use super::wait::Patience;
+use crate::ClientError;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! Numbers as people write them: rates in bit/s with `k` and `M` for 1000 and 1000000, frames a second, seconds.
 
-use avpu_client::source::FrameRate;
+use crate::source::FrameRate;
 use std::fmt;
 use std::time::Duration;
 

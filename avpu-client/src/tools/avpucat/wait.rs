@@ -1,6 +1,6 @@
 //! Waiting: for descriptors, for signals, and not for ever.
 
-use crate::failure::Failure;
+use super::failure::Failure;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};

@@ -1,0 +1,7 @@
+//! avpucat as a program of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    avpu_client::tools::avpucat::main(std::env::args_os().skip(1))
+}
