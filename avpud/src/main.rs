@@ -4,13 +4,26 @@ use avpud::config::{self, Arguments, Command, Config, ConfigError, LogFormat};
 use avpud::plan::Plan;
 use avpud::probe::{self, Findings};
 use avpud::server::{self, End};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: u8 = 2;
 const RESTART: u8 = 75;
 
 fn main() -> ExitCode {
-    let words = std::env::args_os().skip(1);
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        #[cfg(feature = "tools")]
+        Some("avpuctl") => avpu_client::tools::avpuctl::main(words),
+        #[cfg(feature = "tools")]
+        Some("avpucat") => avpu_client::tools::avpucat::main(words),
+        _ => daemon(words),
+    }
+}
+
+fn daemon(words: impl Iterator<Item = OsString>) -> ExitCode {
     let command = words
         .map(|word| word.into_string())
         .collect::<Result<Vec<String>, _>>()
