@@ -6,7 +6,6 @@ use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use avpu_proto::ring;
 use core::str::FromStr;
-use nix::unistd::Group;
 
 /// A text that is not empty.
 pub(super) fn present(text: &str) -> Result<&str, String> {
@@ -73,15 +72,30 @@ pub(super) fn ring_size(text: &str) -> Result<ByteLen, String> {
     Ok(len)
 }
 
-/// A group by number or by name.
+/// Where the system's groups are. The C library's own look-up would know groups of other sources too, but in a
+/// statically linked program it loads the machine's libraries at run time, which a camera has from another toolchain.
+const GROUPS: &str = "/etc/group";
+
+/// A group by number, or by its name in the system's file.
 pub(super) fn group(text: &str) -> Result<u32, String> {
     if let Ok(gid) = text.parse() {
         return Ok(gid);
     }
-    match Group::from_name(present(text)?) {
-        Ok(Some(group)) => Ok(group.gid.as_raw()),
-        _ => Err(format!("expected a group of this system, found \"{text}\"")),
-    }
+    present(text)?;
+    let groups = std::fs::read_to_string(GROUPS).map_err(|error| {
+        format!("expected a group's number, as {GROUPS} cannot be read ({error}), found \"{text}\"")
+    })?;
+    group_in(&groups, text)
+        .ok_or_else(|| format!("expected a number or a group of {GROUPS}, found \"{text}\""))
+}
+
+/// The number of a group in a file of lines `name:password:number:members`.
+fn group_in(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let number = (fields.next()? == name).then(|| fields.nth(1))??;
+        number.parse().ok()
+    })
 }
 
 /// A list with commas; empty text is the empty list.
@@ -182,6 +196,16 @@ mod tests {
     fn rings_are_powers_of_two() {
         assert_eq!(ring_size("1M"), Ok(ByteLen::new(1 << 20)));
         assert!(ring_size("3M").is_err() && ring_size("2K").is_err());
+    }
+
+    #[test]
+    fn groups_are_found_by_name_or_number() {
+        let file = "root:x:0:\nvideo2:x:45:\nvideo:x:44:ann,bob\nbroken:x\n";
+        assert_eq!(group_in(file, "video"), Some(44));
+        assert_eq!(group_in(file, "vid"), None);
+        assert_eq!(group_in(file, "broken"), None);
+        assert_eq!(group("1000"), Ok(1000));
+        assert!(group("").is_err() && group("no such group").is_err());
     }
 
     #[test]
