@@ -36,7 +36,6 @@ packaging/mips/build.sh static
 RUSTC_BOOTSTRAP=1 CARGO_TARGET_MIPSEL_UNKNOWN_LINUX_GNU_LINKER=mipsel-linux-gnu-gcc \
 	RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,max-page-size=0x1000" \
 	cargo build --profile device --target "$target" -p avpu-rig \
-	--config 'profile.device.package.avpu-model.opt-level=3' \
 	-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 rm -rf "$folder/module"
 cp -r "$here/../module" "$folder/module"
@@ -47,7 +46,8 @@ image=$folder/image
 rm -rf "$image" "$folder/out" "$folder/serial"
 mkdir -p "$image/bin" "$image/etc" "$folder/out"
 cp "$root/bin/busybox" "$image/bin/"
-for program in avpud avpucat avpu-guest-model avpu-abi-probe avpu-old-kernel; do
+cp -P "$build"/mips/static-one/* "$image/bin/"
+for program in avpu-guest-model avpu-abi-probe avpu-old-kernel; do
 	cp "$build/$target/device/$program" "$image/bin/"
 done
 cp "$folder/module/avpu_rig.ko" "$here/init" "$image/"
