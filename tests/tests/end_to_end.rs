@@ -292,3 +292,24 @@ fn one_client_too_many_is_told_so_and_the_next_one_fits_again() {
     while watcher.status().expect("it serves").clients > 1 {}
     assert!(Client::connect(daemon.socket()).is_ok());
 }
+
+#[test]
+fn the_model_says_at_the_end_what_it_counted_and_that_no_rule_was_broken() {
+    let mut daemon = Daemon::start("pace=t31");
+    assert_eq!(encode(&daemon.socket(), 3).len(), 3);
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait().expect("it ends");
+    let log = daemon.log();
+    let summary = log
+        .lines()
+        .find(|line| line.contains("what the device counted"));
+    let summary = summary.unwrap_or_else(|| panic!("expected a summary, found {log}"));
+    for part in [
+        "3 pictures pushed, 3 completed",
+        "later than the pace",
+        "0 rules broken",
+    ] {
+        assert!(summary.contains(part), "expected {part}, found {summary}");
+    }
+    assert!(!log.contains("noticed"), "{log}");
+}

@@ -119,6 +119,17 @@ pub trait Device {
     /// # Errors
     /// When exactly this range was not exported.
     fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError>;
+
+    /// What the device noticed since it was last asked and whoever runs the daemon should know, a sentence each. The
+    /// real encoder notices nothing; its model sees rules broken.
+    fn take_remark(&mut self) -> Option<String> {
+        None
+    }
+
+    /// What the device counted, in a sentence, for the end of a log.
+    fn summary(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where interrupts come from; used by one thread for the life of the device.

@@ -121,6 +121,14 @@ impl<D: Device, S: FnMut(Access)> Device for Traced<D, S> {
     fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
         self.device.withdraw(range)
     }
+
+    fn take_remark(&mut self) -> Option<String> {
+        self.device.take_remark()
+    }
+
+    fn summary(&self) -> Option<String> {
+        self.device.summary()
+    }
 }
 
 /// Does to `device` what a log says: writes are written, reads are read and compared. Cache operations are passed

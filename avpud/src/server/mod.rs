@@ -206,6 +206,7 @@ impl<D: Device> Server<D> {
                 IrqVerdict::Completed(completion) => {
                     self.job_done(completion);
                     self.settle();
+                    self.pass_remarks_on();
                 }
                 IrqVerdict::Spurious(cause) => {
                     if cause == SpuriousCause::NotWritten {
@@ -218,6 +219,16 @@ impl<D: Device> Server<D> {
                     self.feed(Input::SpuriousInterrupt);
                 }
                 IrqVerdict::Foreign(_) => {}
+            }
+        }
+    }
+
+    /// Logs what the device noticed.
+    fn pass_remarks_on(&mut self) {
+        while let Some(remark) = self.engine.device().take_remark() {
+            if let Some(suppressed) = self.rate.allow(self.now) {
+                warn!(self.log, "the device noticed something";
+                    "remark" => remark, "suppressed" => suppressed);
             }
         }
     }
@@ -374,6 +385,12 @@ impl<D: Device> Server<D> {
         } = self;
         if let Err(cause) = engine.shut_down().result {
             warn!(log, "the encoder was not left quiet"; "cause" => %cause);
+        }
+        while let Some(remark) = engine.device().take_remark() {
+            warn!(log, "the device noticed something"; "remark" => remark);
+        }
+        if let Some(summary) = engine.device().summary() {
+            info!(log, "what the device counted"; "summary" => summary);
         }
         drop(interrupts);
         drop(engine);

@@ -22,6 +22,7 @@ use avpu_model::memory::FlushDirection as ModelDirection;
 use avpu_model::{ModelCanceller, ModelDevice, ModelHandle, ModelIrq, WaitError as ModelWaitError};
 use core::fmt;
 use memory::ModelMemory;
+use std::collections::VecDeque;
 use std::io;
 
 /// The model, opened.
@@ -31,6 +32,9 @@ pub struct Model {
     // Closed before the device it belongs to is dropped.
     handle: ModelHandle,
     device: ModelDevice,
+    /// What is still to be told of rules that were broken.
+    remarks: VecDeque<String>,
+    faults_seen: u32,
 }
 
 /// Where the model's interrupts come from.
@@ -72,6 +76,8 @@ pub fn open(
         memory,
         handle,
         device,
+        remarks: VecDeque::new(),
+        faults_seen: 0,
     };
     Ok((model, ModelInterrupts { irq }, ModelCancel { canceller }))
 }
@@ -133,6 +139,26 @@ impl Device for Model {
         self.handle
             .remove(range.start().value(), range.len().get())
             .map_err(unusable)
+    }
+
+    fn take_remark(&mut self) -> Option<String> {
+        let faults = self.device.counters().model_faults;
+        if faults != self.faults_seen {
+            self.faults_seen = faults;
+            let broken = self.device.take_faults();
+            self.remarks.extend(broken.iter().map(ToString::to_string));
+        }
+        let failure = || {
+            let error = self.device.take_dump_failure()?;
+            Some(format!(
+                "reconstructions are missing from their files: {error}"
+            ))
+        };
+        self.remarks.pop_front().or_else(failure)
+    }
+
+    fn summary(&self) -> Option<String> {
+        Some(self.device.counters().to_string())
     }
 }
 
