@@ -32,8 +32,9 @@ pub(crate) struct Diary {
 }
 
 impl Diary {
-    pub(crate) fn is_complete(&self) -> bool {
-        let frames = usize::try_from(FRAMES).expect("few");
+    /// Every frame was encoded and every packet read.
+    pub(crate) fn is_complete(&self, frames: u64) -> bool {
+        let frames = usize::try_from(frames).expect("few");
         self.surprises == 0 && self.packets.len() == frames && self.ends.len() == frames
     }
 }
@@ -50,29 +51,22 @@ struct Stage {
     releases: Vec<ReleasePackets>,
     diary: Diary,
     foreign_jobs: u32,
+    /// Readers that release nothing, and what they were sent.
+    asleep: Vec<(SessionKey, Vec<Event>)>,
 }
 
 const CAMERA: SessionKey = SessionKey::new(1000);
 const RECORDER: SessionKey = SessionKey::new(1001);
-const FRAMES: u64 = 60;
+pub(crate) const FRAMES: u64 = 60;
 const FRAME_US: u64 = 40_000;
+/// Frames of a minute.
+const MINUTE: u64 = 60_000_000 / FRAME_US;
+/// Frames of the minute and of the two seconds after it.
+pub(crate) const FRAMES_ASLEEP: u64 = MINUTE + 50;
 
 /// Runs a camera of 25 pictures a second with this many neighbours. Answers also how many pictures those had encoded.
 pub(crate) fn run(seed: u64, neighbours: u32) -> (Diary, u32) {
-    let now = Micros::new(0);
-    let mut stage = Stage {
-        broker: Broker::new(config(), now),
-        now,
-        rng: Rng::new(seed),
-        engine: None,
-        neighbours: Vec::new(),
-        channel: ChannelId::new(0),
-        key: None,
-        address: Address::new(0),
-        releases: Vec::new(),
-        diary: Diary::default(),
-        foreign_jobs: 0,
-    };
+    let mut stage = Stage::new(seed);
     stage.set_up();
     for number in 0..neighbours {
         stage.join(SessionKey::new(number));
@@ -80,13 +74,7 @@ pub(crate) fn run(seed: u64, neighbours: u32) -> (Diary, u32) {
         stage.neighbours.push(client);
     }
     for frame in 0..FRAMES {
-        let submit = Submit {
-            channel: stage.channel,
-            address: stage.address,
-            timestamp: frame,
-            ..Submit::default()
-        };
-        stage.ask(CAMERA, Request::Submit(submit));
+        stage.submit(frame);
         let end = stage.now.plus_us(FRAME_US);
         for _ in 0..20 {
             stage.annoy();
@@ -100,7 +88,80 @@ pub(crate) fn run(seed: u64, neighbours: u32) -> (Diary, u32) {
     (stage.diary, stage.foreign_jobs)
 }
 
+/// What a reader that slept for a minute was sent: meanwhile, and after it released that.
+pub(crate) type Slept = (Vec<Event>, Vec<Event>);
+
+/// Runs the camera for a minute with this many readers that release nothing, and for two seconds in which they do.
+pub(crate) fn run_beside_sleepers(count: u32, credits: u16) -> (Diary, Vec<Slept>) {
+    let mut stage = Stage::new(1);
+    stage.set_up();
+    for number in 0..count {
+        let session = SessionKey::new(number);
+        stage.join(session);
+        stage.asleep.push((session, Vec::new()));
+        let wish = Subscribe {
+            channel: stage.channel,
+            credits,
+            ..Subscribe::default()
+        };
+        stage.ask(session, Request::Subscribe(wish));
+    }
+    for frame in 0..MINUTE {
+        stage.submit(frame);
+        stage.pass_until(stage.now.plus_us(FRAME_US));
+    }
+    let asleep: Vec<_> = stage
+        .asleep
+        .iter_mut()
+        .map(|(session, events)| (*session, core::mem::take(events)))
+        .collect();
+    for (session, events) in &asleep {
+        if let Some(Event::Packet(last)) = events.last() {
+            let release = ReleasePackets {
+                subscription: last.subscription,
+                sequence: last.sequence,
+            };
+            stage.ask(*session, Request::ReleasePackets(release));
+        }
+    }
+    for frame in MINUTE..FRAMES_ASLEEP {
+        stage.submit(frame);
+        stage.pass_until(stage.now.plus_us(FRAME_US));
+    }
+    let woken = stage.asleep.into_iter().map(|(_, events)| events);
+    let slept = asleep.into_iter().map(|(_, events)| events).zip(woken);
+    (stage.diary, slept.collect())
+}
+
 impl Stage {
+    fn new(seed: u64) -> Self {
+        let now = Micros::new(0);
+        Self {
+            broker: Broker::new(config(), now),
+            now,
+            rng: Rng::new(seed),
+            engine: None,
+            neighbours: Vec::new(),
+            channel: ChannelId::new(0),
+            key: None,
+            address: Address::new(0),
+            releases: Vec::new(),
+            diary: Diary::default(),
+            foreign_jobs: 0,
+            asleep: Vec::new(),
+        }
+    }
+
+    fn submit(&mut self, frame: u64) {
+        let submit = Submit {
+            channel: self.channel,
+            address: self.address,
+            timestamp: frame,
+            ..Submit::default()
+        };
+        self.ask(CAMERA, Request::Submit(submit));
+    }
+
     fn set_up(&mut self) {
         self.join(CAMERA);
         self.join(RECORDER);
@@ -252,6 +313,10 @@ impl Stage {
     }
 
     fn hear(&mut self, session: SessionKey, event: &Event) {
+        let mut asleep = self.asleep.iter_mut();
+        if let Some((_, events)) = asleep.find(|(sleeper, _)| *sleeper == session) {
+            events.push(event.clone());
+        }
         match event {
             Event::Packet(packet) if session == RECORDER => {
                 let sequence = packet.sequence;

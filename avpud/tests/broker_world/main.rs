@@ -8,6 +8,8 @@ mod oracle;
 mod rng;
 mod world;
 
+use avpu_proto::event::Event;
+use avpu_proto::types::PictureKind;
 use oracle::Seen;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use world::World;
@@ -74,7 +76,7 @@ fn the_same_seed_is_the_same_run() {
 fn hostile_neighbours_change_nothing_for_a_camera_and_its_recorder() {
     let (alone, _) = isolation::run(1, 0);
     let mut foreign_jobs = 0;
-    assert!(alone.is_complete(), "{alone:?}");
+    assert!(alone.is_complete(isolation::FRAMES), "{alone:?}");
     for seed in seeds().into_iter().take(50) {
         let (beside, foreign) = isolation::run(seed, 5);
         foreign_jobs += foreign;
@@ -88,4 +90,30 @@ fn hostile_neighbours_change_nothing_for_a_camera_and_its_recorder() {
         foreign_jobs > 1000,
         "neighbours that do nothing prove nothing"
     );
+}
+
+#[test]
+fn readers_that_stop_reading_for_a_minute_cost_nobody_anything_and_go_on_at_an_idr() {
+    const CREDITS: u16 = 3;
+    let (alone, _) = isolation::run_beside_sleepers(0, CREDITS);
+    assert!(alone.is_complete(isolation::FRAMES_ASLEEP));
+    let (beside, slept) = isolation::run_beside_sleepers(16, CREDITS);
+    assert!(beside == alone, "sleeping readers changed something");
+    assert_eq!(slept.len(), 16);
+    for (meanwhile, woken) in slept {
+        let [Event::ChannelChanged(_), packets @ ..] = &meanwhile[..] else {
+            panic!("expected that the channel runs, found {meanwhile:?}");
+        };
+        assert_eq!(packets.len(), usize::from(CREDITS), "{packets:?}");
+        let is_packet = |event: &Event| matches!(event, Event::Packet(_));
+        assert!(packets.iter().all(is_packet), "{packets:?}");
+        let [Event::Gap(gap), Event::Packet(next), rest @ ..] = &woken[..] else {
+            panic!("expected a gap and an IDR, found {woken:?}");
+        };
+        assert!(gap.count > 1000, "{gap:?}");
+        let after = gap.first.value() + gap.count;
+        assert_eq!(next.sequence.value(), after);
+        assert_eq!(next.kind, PictureKind::Idr);
+        assert_eq!(rest.len(), usize::from(CREDITS) - 1, "{rest:?}");
+    }
 }
