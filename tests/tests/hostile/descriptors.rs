@@ -1,6 +1,6 @@
 //! Descriptors where none are expected.
 
-use crate::peer::{Peer, replies};
+use crate::peer::{Peer, connect, replies, rest, wait};
 use crate::scene::Scene;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::frame::{RequestId, encode_request};
@@ -8,7 +8,7 @@ use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, Reason};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
-use std::io::{IoSlice, Read, pipe};
+use std::io::{IoSlice, PipeReader, Read, pipe};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -29,11 +29,11 @@ fn status() -> Vec<u8> {
     bytes
 }
 
-fn rest(mut stream: &UnixStream) -> Vec<u8> {
-    let mut answer = Vec::new();
-    // The end is an error where the daemon left bytes unread; what it said before that is there.
-    let _ = stream.read_to_end(&mut answer);
-    answer
+/// Waits until nobody holds the other side any more: not this process, and not the daemon.
+fn wait_for_end(reader: &mut PipeReader) {
+    wait(&*reader);
+    let mut nothing = Vec::new();
+    assert_eq!(reader.read_to_end(&mut nothing).expect("it ends"), 0);
 }
 
 #[test]
@@ -45,9 +45,7 @@ fn a_request_with_descriptors_is_the_end_of_its_sender_and_of_them() {
             let (mut reader, writer) = pipe().expect("a pipe");
             send(&peer.stream, &status(), &vec![writer.as_raw_fd(); count]);
             drop(writer);
-            // It ends when nobody holds the other side any more: not this process, and not the daemon.
-            let mut nothing = Vec::new();
-            assert_eq!(reader.read_to_end(&mut nothing).expect("it ends"), 0);
+            wait_for_end(&mut reader);
             let answer = [&[0; HELLO_BYTES][..], &rest(&peer.stream)].concat();
             let [(_, Reply::Refused(refusal))] = &replies(&answer)[..] else {
                 panic!("expected a refusal, found {answer:?}");
@@ -64,12 +62,11 @@ fn a_request_with_descriptors_is_the_end_of_its_sender_and_of_them() {
 fn a_hello_with_a_descriptor_is_no_hello() {
     let mut scene = Scene::new("");
     scene.beside("a descriptor with the hello", |daemon| {
-        let stream = UnixStream::connect(daemon.socket()).expect("it takes connections");
+        let stream = connect(&daemon.socket());
         let (mut reader, writer) = pipe().expect("a pipe");
         send(&stream, &ClientHello::OURS.encode(), &[writer.as_raw_fd()]);
         drop(writer);
-        let mut nothing = Vec::new();
-        assert_eq!(reader.read_to_end(&mut nothing).expect("it ends"), 0);
+        wait_for_end(&mut reader);
         let answer = rest(&stream).try_into().expect("a hello and nothing else");
         let refused = DaemonHello::decode(answer, ClientHello::OURS);
         assert_eq!(refused, Ok(DaemonHello::refused(Reason::NotHello)));

@@ -1,6 +1,6 @@
 //! Clients that are gone from one byte to the next.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, connect, rest};
 use crate::scene::Scene;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
@@ -14,7 +14,6 @@ use avpu_tests::daemon::{Daemon, program};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A client that does everything that a client can do, one request after the other.
@@ -120,11 +119,10 @@ impl Life {
             (Leave::Unread, Some(request)) => self.peer.send(&[request]),
             (Leave::Midway(len), Some(request)) => self.peer.send_part(request, len),
             (Leave::HalfClosed, _) => {
-                let stream = &mut self.peer.stream;
+                let stream = &self.peer.stream;
                 stream.shutdown(Shutdown::Write).expect("it is open");
-                let mut rest = Vec::new();
                 // The daemon ends it in turn.
-                let _ = stream.read_to_end(&mut rest);
+                rest(stream);
             }
             _ => {}
         }
@@ -141,7 +139,7 @@ fn a_client_may_leave_after_any_byte_of_its_hello() {
         for reads in [false, true] {
             let label = format!("{count} bytes of a hello, reads {reads}");
             scene.beside(&label, |daemon| {
-                let mut stream = UnixStream::connect(daemon.socket()).expect("it listens");
+                let mut stream = connect(&daemon.socket());
                 stream.write_all(&hello[..count]).expect("there is room");
                 if reads && count == hello.len() {
                     let mut answer = hello;

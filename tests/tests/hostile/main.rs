@@ -7,6 +7,7 @@
 mod addresses;
 mod bytes;
 mod descriptors;
+mod extremes;
 mod leaving;
 mod peer;
 mod scene;

@@ -12,11 +12,43 @@ use avpu_proto::types::ChannelId;
 use avpu_proto::version::{ClientHello, HELLO_BYTES};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long anything may take before it counts as lost.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to a daemon; what it reads comes in time or is lost.
+pub(crate) fn connect(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).expect("the daemon takes connections");
+    let patience = Some(PATIENCE);
+    stream
+        .set_read_timeout(patience)
+        .expect("a socket can have one");
+    stream
+}
+
+/// Everything that the daemon still says, until it ends the connection.
+pub(crate) fn rest(mut stream: &UnixStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        // The end is an error where the daemon left bytes unread; what it said before that is there.
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "no end: {error}");
+    }
+    answer
+}
+
+/// Waits until something can be read, or nothing ever will be.
+pub(crate) fn wait(fd: impl AsFd) {
+    let timeout = PollTimeout::try_from(PATIENCE).expect("it is short");
+    let mut wanted = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut wanted, timeout).expect("it can be waited for");
+    assert_eq!(ready, 1, "expected something in time, found silence");
+}
 
 /// A connection whose Hello is done.
 pub(crate) struct Peer {
@@ -31,7 +63,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).expect("the daemon takes connections");
+        let mut stream = connect(socket);
         let hello = ClientHello::OURS.encode();
         stream.write_all(&hello).expect("there is room");
         let mut answer = [0; HELLO_BYTES];
@@ -106,10 +138,7 @@ impl Peer {
                     }
                     self.session.fill(count);
                 }
-                Err(Errno::EAGAIN | Errno::EINTR) => {
-                    let mut wanted = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-                    poll(&mut wanted, PollTimeout::NONE).expect("it can be waited for");
-                }
+                Err(Errno::EAGAIN | Errno::EINTR) => wait(&self.stream),
                 Err(error) => panic!("expected a reply, found {error}"),
             }
         }
@@ -158,14 +187,11 @@ pub(crate) fn open_small() -> Request {
 
 /// Says something, ends its half of the connection, and hears what the daemon answers until that ends.
 pub(crate) fn say(socket: &Path, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = UnixStream::connect(socket).expect("the daemon takes connections");
+    let mut stream = connect(socket);
     // The daemon may have heard enough before the last byte.
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(Shutdown::Write);
-    let mut answer = Vec::new();
-    // The end is an error where the daemon left bytes unread; what it said before that is there.
-    let _ = stream.read_to_end(&mut answer);
-    answer
+    rest(&stream)
 }
 
 /// The replies among what the daemon said after its Hello.
@@ -178,7 +204,7 @@ pub(crate) fn replies(answer: &[u8]) -> Vec<(u16, Reply)> {
 
 /// Says something and hears what the daemon answers, until it has answered the request `last` or ended.
 pub(crate) fn say_until(socket: &Path, bytes: &[u8], last: u16) -> Vec<(u16, Reply)> {
-    let mut stream = UnixStream::connect(socket).expect("the daemon takes connections");
+    let mut stream = connect(socket);
     // The daemon may have heard enough before the last byte.
     let _ = stream.write_all(bytes);
     let mut hello = [0; HELLO_BYTES];
@@ -186,8 +212,12 @@ pub(crate) fn say_until(socket: &Path, bytes: &[u8], last: u16) -> Vec<(u16, Rep
     let (mut heard, mut bytes) = (Heard::default(), [0; 4096]);
     while heard.replies.iter().all(|(id, _)| *id != last) {
         match stream.read(&mut bytes) {
-            Ok(count) if count > 0 => heard.take_in(&bytes[..count]),
-            _ => break,
+            Ok(0) => break,
+            Ok(count) => heard.take_in(&bytes[..count]),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "no end: {error}");
+                break;
+            }
         }
     }
     heard.replies

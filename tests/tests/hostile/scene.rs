@@ -1,5 +1,6 @@
 //! A daemon, a victim that encodes, and the books that must balance after each attack.
 
+use crate::peer::PATIENCE;
 use avpu_client::proto::report::{LeaseReport, MemoryTotals};
 use avpu_client::proto::request::Page;
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
@@ -7,10 +8,7 @@ use avpu_tests::daemon::Daemon;
 use avpu_tests::stream::{Unit, encode, joined, pattern};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-/// How long anything may take before it counts as lost.
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 /// Pictures that are under way while an attack goes on: one in the encoder, the others queued.
 const UNDER_WAY: usize = 3;
 /// Turns of the daemon's loop within which everything that a peer said before it left has been heard: it is asked as
@@ -156,20 +154,23 @@ impl Victim {
         while self.packets.len() < self.submitted {
             match self
                 .reader
-                .next_packet(PATIENCE)
+                .next_packet(Some(PATIENCE))
                 .expect("the stream goes on")
             {
                 Next::Packet(packet) => self.packets.push(packet.bytes.to_vec()),
                 other => panic!("expected every packet, found {other:?}"),
             }
-            let released = self.channel.next_released(PATIENCE).expect("it ends");
+            let released = self.channel.next_released(Some(PATIENCE)).expect("it ends");
             self.free.extend(released.source.into_buffer());
         }
     }
 
     fn finish(mut self) -> Vec<Vec<u8>> {
         self.channel.drain().expect("it can be drained");
-        let end = self.reader.next_packet(PATIENCE).expect("the stream ends");
+        let end = self
+            .reader
+            .next_packet(Some(PATIENCE))
+            .expect("the stream ends");
         let Next::EndOfStream(end) = end else {
             panic!("expected the end, found {end:?}");
         };

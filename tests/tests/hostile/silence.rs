@@ -1,6 +1,6 @@
 //! Clients that stop reading. What is kept for each is bounded, and nobody waits for it.
 
-use crate::peer::{Heard, Peer};
+use crate::peer::{Heard, Peer, rest};
 use crate::scene::{Scene, VICTIM, data_kib};
 use avpu_client::{ChannelConfig, Client};
 use avpu_proto::event::Event;
@@ -78,10 +78,8 @@ fn who_does_not_read_what_it_is_told_is_closed() {
         });
         assert!(closed.is_some_and(|count| count > 50), "{closed:?}");
         assert!(data_kib(daemon) < before + 1024, "what is kept is bounded");
-        let mut rest = Vec::new();
         peer.stream.set_nonblocking(false).expect("a socket can be");
-        // The daemon left requests unread.
-        let _ = peer.stream.read_to_end(&mut rest);
+        rest(&peer.stream);
     });
     assert_eq!(scene.expelled(), expelled + 1);
     scene.finish();
