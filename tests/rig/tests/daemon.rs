@@ -4,6 +4,7 @@
 mod camera;
 
 use avpu_tests::skip::ffmpeg_or_skip;
+use avpu_tests::vectors::session;
 use camera::{Camera, Stream, users};
 use std::io::Read;
 
@@ -24,6 +25,22 @@ fn assert_same(stream: &Stream, reconstructed: &[u8], what: &str) {
     assert_eq!(different, None, "{what}: first byte that differs");
 }
 
+/// Asserts that the requests that reached the driver are those of a session recorded on a camera, for 60 pictures of
+/// two channels in any order.
+fn assert_as_recorded(camera: &Camera) {
+    let accesses = camera.supervisor.take_accesses();
+    let parsed = accesses.iter().map(|access| access.to_string().parse());
+    let done: Result<Vec<_>, _> = parsed.collect();
+    let driven = session::compare(&done.expect("registers that are known"), 0);
+    let driven = driven.unwrap_or_else(|difference| panic!("{difference}"));
+    let of = |channel| {
+        driven
+            .iter()
+            .filter(move |picture| picture.channel == channel)
+    };
+    assert_eq!((of(0).count(), of(1).count()), (30, 30));
+}
+
 #[test]
 fn two_channels_of_different_size_and_profile_decode_to_the_models_reconstruction_as_any_user() {
     for user in users() {
@@ -41,6 +58,7 @@ fn two_channels_of_different_size_and_profile_decode_to_the_models_reconstructio
         let (status, log) = daemon.stop();
         assert!(status.success(), "{log}");
         assert_eq!(camera.supervisor.counters().completed, 60);
+        assert_as_recorded(&camera);
         camera.assert_no_faults();
     }
 }

@@ -10,6 +10,7 @@ use crate::abi;
 use avpu_model::{ModelCanceller, ModelDevice, ModelHandle, ModelIrq, WaitError};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -22,8 +23,21 @@ pub(super) struct Encoder {
     /// A register was written.
     pushed: Condvar,
     faults: Arc<Faults>,
+    /// Every register access that was answered, in order.
+    accesses: Mutex<Vec<Access>>,
     // Dropped last: what is open belongs to it.
     model: ModelDevice,
+}
+
+/// A register access that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Whether it was a write.
+    pub is_write: bool,
+    /// The register, by its offset.
+    pub register: u32,
+    /// What was written, or what it read.
+    pub value: u32,
 }
 
 /// The one open file.
@@ -72,6 +86,7 @@ impl Encoder {
             open: Mutex::new(None),
             pushed: Condvar::new(),
             faults,
+            accesses: Mutex::new(Vec::new()),
             model,
         }
     }
@@ -110,6 +125,15 @@ impl Encoder {
         Ok(theirs)
     }
 
+    pub(super) fn take_accesses(&self) -> Vec<Access> {
+        std::mem::take(&mut *lock(&self.accesses))
+    }
+
+    fn note(&self, access: Access) -> i64 {
+        lock(&self.accesses).push(access);
+        0
+    }
+
     /// Waits until so many pictures were pushed since the start.
     pub(super) fn wait_for_pushes(&self, count: u32) {
         let mut open = lock(&self.open);
@@ -130,11 +154,14 @@ impl Encoder {
         };
         let argument = call.arguments[2];
         let result = match call.request() {
-            abi::READ_REGISTER => file.read(call.thread, argument),
+            abi::READ_REGISTER => {
+                let read = file.read(call.thread, argument);
+                read.map(|access| self.note(access))
+            }
             abi::WRITE_REGISTER => {
-                let result = file.write(call.thread, argument);
+                let written = file.write(call.thread, argument);
                 self.pushed.notify_all();
-                result
+                written.map(|access| self.note(access))
             }
             abi::UNBLOCK => {
                 file.canceller.cancel();
@@ -176,20 +203,35 @@ impl OpenFile {
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    fn read(&self, thread: i32, argument: u64) -> Result<i64, Errno> {
+    fn read(&self, thread: i32, argument: u64) -> Result<Access, Errno> {
         let [id, _] = remote::read_words(thread, argument)?;
         let handle = self.handle.as_ref().ok_or(Errno::ENODEV)?;
         let value = handle.read(id).map_err(|_| Errno::EINVAL)?;
         remote::write_words(thread, argument, &[id, value])?;
-        Ok(0)
+        Ok(Access {
+            is_write: false,
+            register: id,
+            value,
+        })
     }
 
-    fn write(&self, thread: i32, argument: u64) -> Result<i64, Errno> {
+    fn write(&self, thread: i32, argument: u64) -> Result<Access, Errno> {
         let [id, value] = remote::read_words(thread, argument)?;
         let handle = self.handle.as_ref().ok_or(Errno::ENODEV)?;
         handle.write(id, value).map_err(|_| Errno::EINVAL)?;
         remote::write_words(thread, argument, &[id, value])?;
-        Ok(0)
+        Ok(Access {
+            is_write: true,
+            register: id,
+            value,
+        })
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_write { "W" } else { "R" };
+        write!(f, "{kind} {:04x} = {:08x}", self.register, self.value)
     }
 }
 

@@ -14,6 +14,7 @@ mod memory;
 mod remote;
 mod sys;
 
+pub use encoder::Access;
 pub use memory::Layout;
 
 use crate::abi;
@@ -135,6 +136,12 @@ impl Supervisor {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.encoder.model().counters()
+    }
+
+    /// The register accesses since the start, or since they were taken last.
+    #[must_use]
+    pub fn take_accesses(&self) -> Vec<Access> {
+        self.shared.encoder.take_accesses()
     }
 
     /// Everything that was done and must not be: rules of the hardware, of the kernel, and memory that is nobody's.
