@@ -34,6 +34,12 @@ flags=()
 flags+=(-C force-unwind-tables=no)
 # The linker's default of 64 KiB wastes memory and flash on a kernel with 4 KiB pages.
 flags+=(-C "link-arg=-Wl,-z,max-page-size=0x1000")
+# Where a panic was, in words that are short and the same on every machine.
+flags+=("--remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust/library=rust")
+for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+	flags+=("--remap-path-prefix=$registry=crates")
+done
+separator=$(printf '\037')
 
 built=${CARGO_TARGET_DIR:-target}
 out=$built/mips/$kind-$division
@@ -43,7 +49,10 @@ mkdir -p "$out"
 # compile ARGUMENT...: the programs that cargo's arguments name, into $out.
 compile() {
 	# RUSTC_BOOTSTRAP: building std is an unstable option of the stable toolchain; nothing else unstable is used.
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" CARGO_TARGET_MIPSEL_UNKNOWN_LINUX_GNU_LINKER=mipsel-linux-gnu-gcc \
+	CARGO_ENCODED_RUSTFLAGS=$(
+		IFS=$separator
+		echo "${flags[*]}"
+	) RUSTC_BOOTSTRAP=1 CARGO_TARGET_MIPSEL_UNKNOWN_LINUX_GNU_LINKER=mipsel-linux-gnu-gcc \
 		cargo build --profile device --target "$target" -Z build-std=std,panic_abort \
 		-Z build-std-features=optimize_for_size --no-default-features "$@"
 }
