@@ -69,6 +69,16 @@ impl Daemon {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_with(model_options: &str, arguments: &[&OsStr]) -> Self {
+        Self::start_by(Command::new(program("avpud")), model_options, arguments)
+    }
+
+    /// The same by a command that runs the daemon's program in some way, in an emulator for example. The command becomes
+    /// the daemon: its process is the one that gets signals.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_by(mut command: Command, model_options: &str, arguments: &[&OsStr]) -> Self {
         let scratch = Scratch::new("daemon");
         let watch = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
         let flags =
@@ -77,7 +87,7 @@ impl Daemon {
             .add_watch(scratch.path(), flags)
             .expect("the scratch folder can be watched");
         let log = fs::File::create(scratch.path().join("log")).expect("a log file can be made");
-        let child = Command::new(program("avpud"))
+        let child = command
             .arg("--device")
             .arg(format!("model,{model_options}").trim_end_matches(','))
             .arg("--socket")
