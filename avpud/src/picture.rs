@@ -3,6 +3,10 @@
 //! The words that `codec`, `hw`, `driver` and `core` share. Every type is checked where it is made, so
 //! nothing behind it checks again. Pure values: no addresses, no time, no state.
 
+mod rate_control;
+
+pub use rate_control::{Psnr, QpDelta, RateControl, RateTuning};
+
 use core::fmt;
 use core::num::NonZeroU32;
 
@@ -81,32 +85,6 @@ pub struct QpRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BitRate(NonZeroU32);
 
-/// What decides the quantiser of each picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RateControl {
-    /// The same quantiser for every picture; the bit rate is whatever comes out.
-    FixQp {
-        /// That quantiser.
-        qp: Qp,
-    },
-    /// A constant bit rate.
-    Cbr {
-        /// The rate aimed at.
-        target: BitRate,
-        /// The quantisers allowed.
-        range: QpRange,
-    },
-    /// An average bit rate that may be exceeded for a while.
-    Vbr {
-        /// The rate aimed at.
-        target: BitRate,
-        /// The rate never exceeded for long; not below the target in any sensible setup.
-        max: BitRate,
-        /// The quantisers allowed.
-        range: QpRange,
-    },
-}
-
 /// Everything that stays the same for all pictures of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelSetup {
@@ -118,6 +96,8 @@ pub struct ChannelSetup {
     pub coding: Coding,
     /// What decides the quantiser.
     pub rate_control: RateControl,
+    /// What rate control keeps besides.
+    pub rate_tuning: RateTuning,
     /// Pictures from one IDR to the next, at least 1.
     pub gop_length: NonZeroU32,
     /// Stream buffers the channel's memory holds, at least 1.
@@ -161,6 +141,16 @@ pub enum PictureError {
     },
     /// A bit rate of zero.
     BitRate,
+    /// A ratio of signal to noise that no camera picture is aimed at.
+    Psnr {
+        /// Ratio found, in hundredths of a decibel.
+        cdb: u32,
+    },
+    /// Too large a step from an IDR to the pictures around it.
+    QpDelta {
+        /// Steps found.
+        steps: u32,
+    },
     /// A number of stream buffers out of range.
     StreamCount {
         /// Number found.
@@ -380,6 +370,9 @@ impl QpRange {
 }
 
 impl BitRate {
+    /// One bit a second.
+    pub const LEAST: Self = Self(NonZeroU32::MIN);
+
     /// `bps` bits per second.
     pub fn new(bps: u32) -> Result<Self, PictureError> {
         NonZeroU32::new(bps).map(Self).ok_or(PictureError::BitRate)
@@ -388,38 +381,6 @@ impl BitRate {
     /// Bits per second.
     pub fn bps(self) -> u32 {
         self.0.get()
-    }
-}
-
-impl RateControl {
-    /// The quantisers this may lead to.
-    pub fn range(self) -> QpRange {
-        match self {
-            Self::FixQp { qp } => QpRange { min: qp, max: qp },
-            Self::Cbr { range, .. } | Self::Vbr { range, .. } => range,
-        }
-    }
-
-    /// The rate aimed at, if there is one.
-    pub fn target(self) -> Option<BitRate> {
-        match self {
-            Self::FixQp { .. } => None,
-            Self::Cbr { target, .. } | Self::Vbr { target, .. } => Some(target),
-        }
-    }
-
-    /// The highest rate kept for long, if there is one.
-    pub fn max(self) -> Option<BitRate> {
-        match self {
-            Self::FixQp { .. } => None,
-            Self::Cbr { target, .. } => Some(target),
-            Self::Vbr { max, .. } => Some(max),
-        }
-    }
-
-    /// Whether the encoder's own rate control inside a picture is on.
-    pub fn uses_hardware(self) -> bool {
-        !matches!(self, Self::FixQp { .. })
     }
 }
 
@@ -463,6 +424,17 @@ impl fmt::Display for PictureError {
                 min.0, max.0
             ),
             Self::BitRate => write!(f, "expected a bit rate above zero, found 0"),
+            Self::Psnr { cdb } => write!(
+                f,
+                "expected a psnr from {} to {} hundredths of a decibel, found {cdb}",
+                Psnr::MIN.cdb(),
+                Psnr::MAX.cdb()
+            ),
+            Self::QpDelta { steps } => write!(
+                f,
+                "expected 0 to {} quantiser steps, found {steps}",
+                QpDelta::MAX.steps()
+            ),
             Self::StreamCount { count } => write!(
                 f,
                 "expected 1 to {} stream buffers, found {count}",

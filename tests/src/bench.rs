@@ -16,7 +16,8 @@ use avpud::hw::layout::ChannelLayout;
 use avpud::job::{ChannelKey, EncodeJob, EngineId, JobId, JobOutcome};
 use avpud::mem::{ByteLen, PhysAddr, PhysRange};
 use avpud::picture::{
-    ChannelSetup, Coding, FrameRate, Geometry, PictureSize, Qp, RateControl, StreamCount,
+    ChannelSetup, Coding, FrameRate, Geometry, PictureSize, Qp, RateControl, RateTuning,
+    StreamCount,
 };
 use std::fs::File;
 use std::num::NonZeroU32;
@@ -63,6 +64,7 @@ pub fn fixed_quality(width: u32, height: u32, gop_length: u32, qp: u32) -> Chann
         rate_control: RateControl::FixQp {
             qp: Qp::new(qp).expect("a quantiser"),
         },
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::new(gop_length).expect("not zero"),
         stream_count: StreamCount::TWO,
     }

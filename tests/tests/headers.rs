@@ -12,7 +12,7 @@ use avpud::codec::gop::Gop;
 use avpud::codec::join::join;
 use avpud::picture::{
     BitRate, ChannelSetup, Coding, FrameRate, Geometry, PictureKind, PictureSize, Qp, QpRange,
-    RateControl, StreamCount,
+    RateControl, RateTuning, StreamCount,
 };
 
 struct Stream {
@@ -30,6 +30,7 @@ fn setup(width: u32, height: u32, gop_length: u32) -> ChannelSetup {
             target: BitRate::new(2_000_000).expect("a rate"),
             range: QpRange::ALL,
         },
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::new(gop_length).expect("a length"),
         stream_count: StreamCount::TWO,
     }

@@ -8,7 +8,7 @@ use super::gop::{Gop, IdrPicId, Place};
 use super::join::join;
 use crate::picture::{
     BitRate, ChannelSetup, Coding, Entropy, FrameRate, Geometry, PictureKind, PictureSize, Profile,
-    Qp, QpRange, RateControl, StreamCount,
+    Qp, QpRange, RateControl, RateTuning, StreamCount,
 };
 
 fn qp(value: u32) -> Qp {
@@ -38,6 +38,7 @@ fn setup(width: u32, height: u32, coding: Coding) -> ChannelSetup {
             target: BitRate::new(2_000_000).expect("a rate"),
             range: QpRange::ALL,
         },
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::new(50).expect("a length"),
         stream_count: StreamCount::TWO,
     }

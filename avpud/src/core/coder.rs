@@ -5,7 +5,7 @@
 
 use crate::codec::avc::{HeaderError, Headers};
 use crate::codec::gop::{Gop, Place};
-use crate::codec::rate_control::{Controller, RateController};
+use crate::codec::rate_control::{Controller, PictureCost, RateController};
 use crate::job::PictureHeader;
 use crate::mem::addr::ByteLen;
 use crate::picture::{ChannelSetup, PictureKind, Qp};
@@ -63,11 +63,11 @@ impl Coder {
         }
     }
 
-    /// The picture in flight has `len_bytes` and goes into the stream.
-    pub(super) fn handle_encoded(&mut self, len_bytes: u32) {
+    /// The picture in flight goes into the stream.
+    pub(super) fn handle_encoded(&mut self, cost: &PictureCost) {
         self.gop.handle_encoded();
         if let Some((kind, qp)) = self.started.take() {
-            self.rate.handle_encoded(kind, qp, len_bytes);
+            self.rate.handle_encoded(kind, qp, cost);
         }
     }
 

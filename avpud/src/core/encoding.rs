@@ -1,5 +1,6 @@
 //! Pictures go to the engine and come back: one at a time, the next one chosen before the last is reported.
 
+use crate::codec::rate_control::PictureCost;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::{Delivering, FAILURES_MAX, Frame, InFlight, Life};
 use crate::core::delivery::PacketPicture;
@@ -185,7 +186,11 @@ impl Broker {
             self.account_loss(key, Some(needed));
             return Settlement::Discard(FailReason::Overflow);
         };
-        channel.coder.handle_encoded(needed);
+        channel.coder.handle_encoded(&PictureCost {
+            len_bytes: needed,
+            qp_sum: picture.stats.qp_sum,
+            sse_luma: picture.stats.sse_luma,
+        });
         let settlement = Settlement::Deliver {
             tail: room.tail,
             position: room.position,

@@ -45,6 +45,7 @@ impl Parameters {
             frame_rate,
             coding: coding(wish.profile, config)?,
             rate_control: rate_control_of(rate_control)?,
+            rate_tuning: picture::RateTuning::default(),
             gop_length: gop_length(wish.gop_length, fps)?,
             stream_count: StreamCount::TWO,
         };

@@ -188,13 +188,12 @@ impl StreamLayout {
             parts_len(size)?.value(),
         )?;
         let fine = rate_control.range().min().value() < FINE_QP;
-        let by_rate = match rate_control {
-            RateControl::FixQp { .. } => bound,
-            RateControl::Cbr { .. } | RateControl::Vbr { .. } if fine => bound,
-            RateControl::Cbr { target, .. } | RateControl::Vbr { target, .. } => {
+        let by_rate = match rate_control.target() {
+            Some(target) if !fine => {
                 let bytes = (u64::from(target.bps()) * 3).div_ceil(16) + u64::from(rows);
                 u32::try_from(bytes).map_or(bound, |bytes| bytes.min(bound))
             }
+            _ => bound,
         };
         let len = ByteLen::new(by_geometry.max(by_rate)).align_up(Alignment::constant(32))?;
         Self::of_len(size, len)

@@ -7,7 +7,7 @@ use super::layout::{ReconstructionLayout, Span};
 use crate::mem::{ByteLen, PhysAddr, PhysRange};
 use crate::picture::{
     BitRate, ChannelSetup, Coding, FrameRate, Geometry, PictureSize, Qp, QpRange, RateControl,
-    StreamCount,
+    RateTuning, StreamCount,
 };
 
 fn size(width: u32, height: u32) -> PictureSize {
@@ -32,6 +32,7 @@ fn setup(width: u32, height: u32, rate_control: RateControl, streams: u32) -> Ch
         frame_rate: FrameRate::new(25, 1).expect("a frame rate"),
         coding: Coding::HIGH_CABAC,
         rate_control,
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::MIN,
         stream_count: StreamCount::new(streams).expect("a count"),
     }

@@ -5,9 +5,9 @@
 //! quantiser is the finest one at which a whole group of pictures costs the target less the share of that
 //! error which one picture has to make up for.
 
-use super::RateController;
 use super::size::{SizeModel, steps_of};
-use crate::picture::{BitRate, FrameRate, PictureKind, Qp, QpRange};
+use super::{Fullness, PictureCost, RateController};
+use crate::picture::{BitRate, ChannelSetup, FrameRate, PictureKind, Qp, QpRange, RateControl};
 
 /// What a bucket is made from.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +57,32 @@ const WINDOW_MAX: i64 = 1 << 16;
 /// Quantiser of a picture with one bit per macroblock.
 const QP_AT_ONE_BIT: i32 = 57;
 
+/// Seconds within which a deviation from the target is made up for.
+const CBR_WINDOW_S: u32 = 1;
+const VBR_WINDOW_S: u32 = 8;
+
+impl Settings {
+    fn of(setup: &ChannelSetup) -> Self {
+        let control = setup.rate_control;
+        let any = BitRate::LEAST;
+        Self {
+            target: control.target().unwrap_or(any),
+            max: control.max().unwrap_or(any),
+            range: control.range(),
+            window_s: match control {
+                RateControl::FixQp { .. } | RateControl::Cbr { .. } => CBR_WINDOW_S,
+                _ => VBR_WINDOW_S,
+            },
+            frame_rate: setup.frame_rate,
+            gop_length: setup.gop_length.get(),
+            macroblocks: setup.geometry.coded().macroblocks(),
+        }
+    }
+}
+
 impl Bucket {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(setup: &ChannelSetup) -> Self {
+        let settings = Settings::of(setup);
         let per_picture = |rate: BitRate| {
             let bits = u64::from(rate.bps()) * u64::from(settings.frame_rate.den())
                 / u64::from(settings.frame_rate.num());
@@ -93,6 +117,33 @@ impl Bucket {
             model,
             base: i32::from(first.value()),
             has_started: false,
+        }
+    }
+
+    /// Goes on with another setup.
+    pub(super) fn change(&mut self, setup: &ChannelSetup) {
+        let new = Self::new(setup);
+        let level = i128::from(self.level_bits) * i128::from(new.target_bits)
+            / i128::from(self.target_bits);
+        *self = Self {
+            model: self.model,
+            index: self.index,
+            level_bits: i64::try_from(level).unwrap_or(0),
+            base: self.base,
+            has_started: self.has_started,
+            ..new
+        };
+    }
+
+    /// How full it is.
+    pub(super) fn fullness(&self) -> Fullness {
+        let size_bits = self
+            .target_bits
+            .saturating_mul(self.window * 4)
+            .unsigned_abs();
+        Fullness {
+            level_bits: u64::try_from(self.level_bits).unwrap_or(0).min(size_bits),
+            size_bits,
         }
     }
 
@@ -167,8 +218,8 @@ impl RateController for Bucket {
         }
     }
 
-    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, len_bytes: u32) {
-        let bits = u64::from(len_bytes) * 8;
+    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, cost: &PictureCost) {
+        let bits = u64::from(cost.len_bytes) * 8;
         self.model.learn(kind, qp, bits);
         self.account(signed(bits));
     }

@@ -21,12 +21,32 @@ pub trait RateController {
     /// The quantiser of the next picture, which will be of this kind.
     fn choose(&mut self, kind: PictureKind) -> Qp;
 
-    /// That picture is in the stream with this many bytes, headers included.
-    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, len_bytes: u32);
+    /// That picture is in the stream.
+    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, cost: &PictureCost);
 
     /// That picture is not in the stream. `claimed_bytes` is what it would have taken, where it was
     /// lost because it did not fit.
     fn handle_lost(&mut self, kind: PictureKind, qp: Qp, claimed_bytes: Option<u32>);
+}
+
+/// What an encoded picture turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PictureCost {
+    /// Its bytes in the stream, headers included.
+    pub len_bytes: u32,
+    /// Sum of its macroblocks' quantisers; 0 where the device does not say.
+    pub qp_sum: u32,
+    /// Sum of its squared luma errors; 0 where the device does not say.
+    pub sse_luma: u64,
+}
+
+/// How full the rate control's buffer is: bits that were encoded and, at the highest rate, not yet sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fullness {
+    /// Bits in it.
+    pub level_bits: u64,
+    /// Bits it can hold.
+    pub size_bits: u64,
 }
 
 /// The controller of a channel: one of the kinds there are, without allocation.
@@ -41,29 +61,39 @@ pub enum Controller {
 impl Controller {
     /// The controller that a channel's setup asks for.
     pub fn new(setup: &ChannelSetup) -> Self {
-        let macroblocks = setup.geometry.coded().macroblocks();
-        let bucket = |target, max, range, window_s| {
-            Self::Bucket(Bucket::new(bucket::Settings {
-                target,
-                max,
-                range,
-                window_s,
-                frame_rate: setup.frame_rate,
-                gop_length: setup.gop_length.get(),
-                macroblocks,
-            }))
-        };
         match setup.rate_control {
-            RateControl::FixQp { qp } => Self::Fixed(Fixed::new(qp)),
-            RateControl::Cbr { target, range } => bucket(target, target, range, CBR_WINDOW_S),
-            RateControl::Vbr { target, max, range } => bucket(target, max, range, VBR_WINDOW_S),
+            RateControl::FixQp { qp } => Self::Fixed(Fixed::new(qp, setup.rate_tuning)),
+            _ => Self::Bucket(Bucket::new(setup)),
+        }
+    }
+
+    /// Goes on with another setup of the same channel: another mode, rate, frame rate, group of pictures
+    /// or range of quantisers. What was learned of the pictures stays, and so does the fullness, as a time.
+    /// Not between [`RateController::choose`] and what follows it.
+    pub fn change(&mut self, setup: &ChannelSetup) {
+        match (self, setup.rate_control) {
+            (Self::Bucket(bucket), control) if control.uses_hardware() => bucket.change(setup),
+            (this, _) => *this = Self::new(setup),
+        }
+    }
+
+    /// How full the buffer is; `None` with a fixed quantiser.
+    pub fn fullness(&self) -> Option<Fullness> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Bucket(bucket) => Some(bucket.fullness()),
         }
     }
 }
 
-/// Seconds within which a deviation from the target is made up for.
-const CBR_WINDOW_S: u32 = 1;
-const VBR_WINDOW_S: u32 = 8;
+impl Fullness {
+    /// Thousandths, rounded up.
+    pub fn permille(self) -> u16 {
+        let size = u128::from(self.size_bits.max(1));
+        let share = (u128::from(self.level_bits) * 1000).div_ceil(size);
+        u16::try_from(share.min(1000)).unwrap_or(1000)
+    }
+}
 
 impl RateController for Controller {
     fn choose(&mut self, kind: PictureKind) -> Qp {
@@ -73,10 +103,10 @@ impl RateController for Controller {
         }
     }
 
-    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, len_bytes: u32) {
+    fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, cost: &PictureCost) {
         match self {
-            Self::Fixed(fixed) => fixed.handle_encoded(kind, qp, len_bytes),
-            Self::Bucket(bucket) => bucket.handle_encoded(kind, qp, len_bytes),
+            Self::Fixed(fixed) => fixed.handle_encoded(kind, qp, cost),
+            Self::Bucket(bucket) => bucket.handle_encoded(kind, qp, cost),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use core::num::NonZeroU32;
 
-use super::{Controller, RateController};
+use super::{Controller, PictureCost, RateController};
 use crate::codec::gop::Gop;
 use crate::picture::{
     BitRate, ChannelSetup, Coding, FrameRate, Geometry, PictureKind, PictureSize, Qp, QpRange,
-    RateControl, StreamCount,
+    RateControl, RateTuning, StreamCount,
 };
 
 fn qp(value: u32) -> Qp {
@@ -23,6 +23,7 @@ fn setup(rate_control: RateControl, fps: u32, gop_length: u32) -> ChannelSetup {
         frame_rate: FrameRate::new(fps, 1).expect("a frame rate"),
         coding: Coding::HIGH_CABAC,
         rate_control,
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::new(gop_length).expect("a length"),
         stream_count: StreamCount::TWO,
     }
@@ -88,7 +89,11 @@ fn encode(
             gop.start(chosen);
             gop.handle_encoded();
             let len_bytes = scene.len_bytes(kind, chosen);
-            controller.handle_encoded(kind, chosen, len_bytes);
+            let cost = PictureCost {
+                len_bytes,
+                ..PictureCost::default()
+            };
+            controller.handle_encoded(kind, chosen, &cost);
             (kind, chosen, u64::from(len_bytes) * 8)
         })
         .collect()

@@ -13,7 +13,7 @@ use crate::job::{
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use crate::picture::{
     BitRate, ChannelSetup, Coding, FrameRate, Geometry, PictureKind, PictureSize, Qp, QpRange,
-    RateControl, StreamCount,
+    RateControl, RateTuning, StreamCount,
 };
 use core::num::NonZeroU32;
 use fake::Fake;
@@ -34,6 +34,7 @@ fn setup(width: u32, height: u32) -> ChannelSetup {
             target: BitRate::new(2_000_000).expect("a rate"),
             range: QpRange::new(Qp::new(20).expect("a qp"), Qp::MAX).expect("a range"),
         },
+        rate_tuning: RateTuning::default(),
         gop_length: NonZeroU32::new(50).expect("not zero"),
         stream_count: StreamCount::TWO,
     }
