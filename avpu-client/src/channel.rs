@@ -400,7 +400,13 @@ impl Channel {
     /// When the daemon refuses or is gone.
     pub fn drain(&self) -> Result<(), ClientError> {
         let channel = self.id()?;
-        self.inner.done(&Request::Drain(Drain { channel }), "Drain")
+        self.inner.done(
+            &Request::Drain(Drain {
+                channel,
+                keep: false,
+            }),
+            "Drain",
+        )
     }
 
     /// Waits for the end of the stream after [`Channel::drain`]: every accepted frame has ended.

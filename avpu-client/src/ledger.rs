@@ -193,7 +193,13 @@ impl Ledger {
                 }
                 self.arrive(Arrived::End(end));
             }
-            Event::ChannelChanged(_) | Event::EngineReset(_) | Event::Shutdown => {
+            Event::ChannelChanged(_)
+            | Event::EngineReset(_)
+            | Event::Shutdown
+            | Event::LeaseRevoking(_)
+            | Event::LeaseRevoked(_)
+            | Event::TicketBreached(_)
+            | Event::FormatChanged(_) => {
                 // News of states: where nobody takes them, the oldest are the least worth.
                 if self.events.len() == WAITING_MAX {
                     self.events.pop_front();

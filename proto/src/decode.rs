@@ -17,11 +17,11 @@ use serde::{Deserialize, Deserializer};
 /// Zero bytes that may stand for missing fields, in one message or record. More than the fields of any message.
 pub const ZEROS_MAX: u16 = 512;
 /// Requests of version 1: a message with this number or a higher one is unknown.
-pub const REQUESTS: u32 = 18;
+pub const REQUESTS: u32 = 30;
 /// Replies of version 1.
-pub const REPLIES: u32 = 12;
+pub const REPLIES: u32 = 18;
 /// Events of version 1.
-pub const EVENTS: u32 = 7;
+pub const EVENTS: u32 = 11;
 
 /// Why a body could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]

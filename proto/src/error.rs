@@ -92,6 +92,8 @@ error_codes! {
     ADDRESS_OVERLAP = 22, "address-overlap";
     /// The bytes are no request of this protocol; the connection closes after this.
     MALFORMED = 23, "malformed";
+    /// The encoder has time for this, but a promise to another channel could not be kept.
+    NO_SCHEDULE = 24, "no-schedule";
 }
 
 impl ErrorCode {

@@ -1,8 +1,9 @@
 //! What the daemon tells unasked. Append-only; a client ignores events that it does not know.
 
+use crate::limits::NAL_UNITS_MAX;
 use crate::types::{
-    Address, ChannelId, ChannelState, FrameEnd, FrameNumber, PictureKind, Sequence, SubscriptionId,
-    TimeUs,
+    Address, ChannelId, ChannelState, FrameEnd, FrameNumber, FrameRate, LeaseId, NalUnit,
+    PictureKind, Profile, Sequence, SubscriptionId, TimeUs,
 };
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,14 @@ pub enum Event {
     EngineReset(EngineReset),
     /// The daemon is about to end; the connection closes.
     Shutdown,
+    /// A lease of this connection will be taken back.
+    LeaseRevoking(LeaseRevoking),
+    /// A lease of this connection was taken back.
+    LeaseRevoked(LeaseRevoked),
+    /// A frame waited longer than its channel's ticket says. Sent to the owner, and to connections that asked with `Watch`.
+    TicketBreached(TicketBreached),
+    /// The packets of a subscription have another format from now on.
+    FormatChanged(FormatChanged),
 }
 
 /// Describes one access unit in a channel's ring: Annex B, parameter sets before every IDR.
@@ -55,6 +64,16 @@ pub struct Packet {
     pub frame: FrameNumber,
     /// Sum of squared luma errors of the reconstruction, 0 where the device does not say.
     pub sse_luma: u64,
+    /// An empty packet behind the last one of a channel that was drained with `keep`.
+    pub last: bool,
+    /// Luma PSNR in hundredths of a decibel, 0 where the device does not say.
+    pub psnr_cdb: u16,
+    /// Mean QP of the macroblocks; the slice QP where the device does not say.
+    pub qp_mean: u8,
+    /// How full the rate control's buffer is after it, in thousandths; 0 without one.
+    pub buffer_permille: u16,
+    /// Where its NAL units begin, in order.
+    pub nal_units: [NalUnit; NAL_UNITS_MAX],
 }
 
 /// The one end of an accepted frame.
@@ -128,4 +147,52 @@ pub struct EngineReset {
     pub channel: ChannelId,
     /// Resets since the daemon started.
     pub resets: u32,
+}
+
+/// A lease will be taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRevoking {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Time that is left to return it.
+    pub grace_us: u32,
+}
+
+/// A lease was taken back: its frames that waited are dropped, its addresses are foreign now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRevoked {
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+/// A promise was not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketBreached {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The frame.
+    pub frame: FrameNumber,
+    /// How long it waited.
+    pub wait_us: u32,
+    /// What was promised.
+    pub ticket_us: u32,
+    /// Breaches of this channel so far.
+    pub breaches: u32,
+}
+
+/// Another format begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormatChanged {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The first packet that has it; an IDR.
+    pub first: Sequence,
+    /// Visible width.
+    pub width: u16,
+    /// Visible height.
+    pub height: u16,
+    /// Profile.
+    pub profile: Profile,
+    /// Pictures a second that are encoded.
+    pub fps: FrameRate,
 }

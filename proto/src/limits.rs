@@ -30,5 +30,9 @@ pub const SESSIONS_MAX: u16 = 64;
 pub const DESCRIPTORS_MAX: usize = 1;
 /// Bytes before the data area of a ring: its header.
 pub const RING_HEADER_BYTES: u32 = 4096;
+/// NAL units of one packet.
+pub const NAL_UNITS_MAX: usize = 6;
+/// Payload of a user-data message, in bytes.
+pub const USER_DATA_BYTES_MAX: usize = 64;
 /// Entries of one page of a list.
 pub const PAGE_ENTRIES_MAX: usize = 16;

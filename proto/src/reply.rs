@@ -2,10 +2,12 @@
 
 use crate::error::Refusal;
 use crate::record::Record;
-use crate::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
+use crate::report::{
+    ChannelReport, ClientReport, FrameRecord, LeaseReport, MemoryTotals, StatusReport,
+};
 use crate::types::{
-    Address, BufferAccess, ChannelId, Codec, Epoch, FrameNumber, FrameRate, LeaseId, Profile,
-    RateControl, RegionId, Sequence, SourceLayout, SubscriptionId,
+    Address, BufferAccess, Bytes, ChannelId, Class, Codec, Epoch, FrameNumber, FrameRate, LeaseId,
+    Overload, Profile, RateControl, RegionId, Role, Sequence, SourceLayout, SubscriptionId,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,6 +40,18 @@ pub enum Reply {
     Clients(Listing<ClientReport>),
     /// To `Request::Memory`.
     Memory(MemoryReport),
+    /// To `Request::Fits`.
+    Fit(Fit),
+    /// To `Request::Reconfigure`.
+    Reconfigured(Reconfigured),
+    /// To `Request::RequestIdr`.
+    IdrPromised(IdrPromised),
+    /// To `Request::ParameterSets`.
+    ParameterSets(ParameterSetBytes),
+    /// To `Request::Explain`.
+    Explanation(FrameRecord),
+    /// To `Request::Trace`.
+    Trace(Listing<FrameRecord>),
 }
 
 /// What this daemon can do.
@@ -79,6 +93,10 @@ pub struct Capabilities {
     pub job_base_ns: u32,
     /// Expected encoder time of a macroblock, in nanoseconds.
     pub job_macroblock_ns: u32,
+    /// What this connection may do.
+    pub role: Role,
+    /// `ImportBuffer` works on this device.
+    pub dma_buf_import: bool,
 }
 
 /// A channel was opened.
@@ -104,6 +122,24 @@ pub struct ChannelOpened {
     pub rate_control: RateControl,
     /// level_idc of the stream, ten times the level's number.
     pub level_idc: u8,
+    /// Effective class.
+    pub class: Class,
+    /// Effective weight.
+    pub weight: u16,
+    /// Effective overload policy.
+    pub overload: Overload,
+    /// Effective deadline; 0: none.
+    pub deadline_us: u32,
+    /// Effective budget for joining readers.
+    pub preroll_bytes: u32,
+    /// Pictures a second that are encoded.
+    pub fps_out: FrameRate,
+    /// Effective QP steps from an IDR to the pictures around it.
+    pub ip_qp_delta: u8,
+    /// Effective limit of a picture; 0: none but the stream buffer's.
+    pub picture_bytes_max: u32,
+    /// Longest time from Submit to the start of the encoder while the channel keeps to `fps`; 0: none is promised.
+    pub ticket_us: u32,
 }
 
 /// Buffers were leased.
@@ -200,4 +236,75 @@ pub struct MemoryReport {
     pub totals: MemoryTotals,
     /// The leases of this page, in order of address.
     pub leases: Listing<LeaseReport>,
+}
+
+/// Whether channels would fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fit {
+    /// All of them.
+    pub fits: bool,
+    /// Encoder time that they need in a second.
+    pub needed_us: u32,
+    /// Encoder time that is free in a second.
+    pub free_us: u32,
+    /// Reserved memory that they need, source buffers not counted.
+    pub needed_bytes: u32,
+    /// Reserved memory that is free.
+    pub free_bytes: u32,
+    /// The ticket of each, as in `ChannelOpened`; empty when they do not fit.
+    #[serde(deserialize_with = "crate::decode::list")]
+    pub tickets_us: Vec<u32>,
+    /// Why they do not fit, for people.
+    pub obstacle: String,
+    /// The nearest channels that would fit, one for each; empty when they fit, or when nothing does.
+    #[serde(deserialize_with = "crate::decode::list")]
+    pub nearest: Vec<Record<NearestChannel>>,
+}
+
+/// A channel that would fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearestChannel {
+    /// Visible width.
+    pub width: u16,
+    /// Visible height.
+    pub height: u16,
+    /// Frame rate.
+    pub fps: FrameRate,
+}
+
+/// A channel was changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconfigured {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The first packet that the change acts on, if no picture is lost before it.
+    pub first: Sequence,
+    /// What was asked for and is not in effect as asked, one sentence each.
+    #[serde(deserialize_with = "crate::decode::list")]
+    pub clamped: Vec<String>,
+    /// What is in effect now, as in the answer to `OpenChannel`.
+    pub effective: ChannelOpened,
+    /// Visible width.
+    pub width: u16,
+    /// Visible height.
+    pub height: u16,
+}
+
+/// An IDR will come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdrPromised {
+    /// The packet that carries it, if no picture is lost before it.
+    pub sequence: Sequence,
+    /// 0, or how long the request waits because this requester had one lately: then `sequence` is the first that may
+    /// carry it.
+    pub wait_us: u32,
+}
+
+/// The parameter sets of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterSetBytes {
+    /// SPS and PPS with start codes.
+    pub annex_b: Bytes,
+    /// `AVCDecoderConfigurationRecord`, for MP4 and SDP.
+    pub avcc: Bytes,
 }

@@ -1,7 +1,8 @@
 //! Status and statistics: the entries of the paged lists. Keys end in their unit.
 
 use crate::types::{
-    Address, ChannelId, ChannelState, Class, Codec, Epoch, FrameRate, Profile, RateControl, TimeUs,
+    Address, ChannelId, ChannelState, Class, Codec, Epoch, FrameEnd, FrameNumber, FrameRate,
+    LeaseId, Overload, PictureKind, Profile, RateControl, Role, Sequence, TimeUs,
 };
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,12 @@ pub struct StatusReport {
     pub log_lines_lost: u32,
     /// Connections closed because their peer broke the protocol or did not read.
     pub clients_expelled: u32,
+    /// Frames that waited longer than their channel's ticket says.
+    pub tickets_breached: u32,
+    /// Memory whose owner is gone and that something may still touch.
+    pub quarantined_bytes: u64,
+    /// Guard patterns found overwritten.
+    pub guards_broken: u32,
 }
 
 /// Percentiles of a time over the last pictures of a channel.
@@ -111,6 +118,36 @@ pub struct ChannelReport {
     pub sse_luma: u64,
     /// Measured encoder time of a macroblock, in nanoseconds.
     pub macroblock_ns: u32,
+    /// Share of the slack.
+    pub weight: u16,
+    /// What happens to a frame that finds the queue full.
+    pub overload: Overload,
+    /// A frame that cannot be started within this time is dropped; 0: never for its age.
+    pub deadline_us: u32,
+    /// Longest wait that is promised; 0: none.
+    pub ticket_us: u32,
+    /// Frames that waited longer.
+    pub tickets_breached: u32,
+    /// Frames dropped because of their deadline.
+    pub dropped_deadline: u32,
+    /// Frames dropped because the queue was full.
+    pub dropped_queue_full: u32,
+    /// Frames dropped because a newer one took their place.
+    pub dropped_superseded: u32,
+    /// Frames dropped by `Flush` and `Reset`.
+    pub dropped_flushed: u32,
+    /// Frames not encoded because fewer are wanted than submitted.
+    pub dropped_decimated: u32,
+    /// Frames dropped because their memory was taken back.
+    pub dropped_revoked: u32,
+    /// Most bytes of the past that a joining reader is sent.
+    pub preroll_bytes: u32,
+    /// Pictures a second that are encoded.
+    pub fps_out: FrameRate,
+    /// How full the rate control's buffer is, in thousandths; 0 without one.
+    pub buffer_permille: u16,
+    /// IDR pictures that somebody asked for.
+    pub idr_demanded: u32,
 }
 
 /// One connection.
@@ -138,6 +175,10 @@ pub struct ClientReport {
     pub requests: u32,
     /// Requests refused so far.
     pub refusals: u32,
+    /// What it may do.
+    pub role: Role,
+    /// IDR pictures that it asked for.
+    pub idr_requests: u32,
 }
 
 /// What a piece of reserved memory is for.
@@ -182,4 +223,51 @@ pub struct LeaseReport {
     pub channel: Option<ChannelId>,
     /// When it was leased.
     pub since_us: TimeUs,
+    /// The lease, where it is one that `Revoke` can name.
+    pub lease: Option<LeaseId>,
+}
+
+/// The life of one frame. A time of 0 means that it did not come to that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameRecord {
+    /// Channel.
+    pub channel: ChannelId,
+    /// The channel's name.
+    pub name: String,
+    /// Process of the channel's owner.
+    pub pid: u32,
+    /// Number of the frame in the channel.
+    pub frame: FrameNumber,
+    /// Its packet, where it became one.
+    pub sequence: Option<Sequence>,
+    /// IDR or P, once it was started.
+    pub kind: Option<PictureKind>,
+    /// Slice QP.
+    pub qp: u8,
+    /// Bytes of its packet.
+    pub len_bytes: u32,
+    /// When it was accepted.
+    pub accepted_us: TimeUs,
+    /// Whose picture was in the encoder then.
+    pub behind: Option<ChannelId>,
+    /// Frames of its own channel that were queued before it.
+    pub queued_before: u16,
+    /// Pictures of other channels that were started while it waited.
+    pub overtaken_by: u16,
+    /// The channel of the last of those.
+    pub overtaker: Option<ChannelId>,
+    /// When the encoder was started on it.
+    pub started_us: TimeUs,
+    /// When the encoder had finished.
+    pub done_us: TimeUs,
+    /// When it was in the ring.
+    pub delivered_us: TimeUs,
+    /// When it ended and its source was free.
+    pub ended_us: TimeUs,
+    /// How; absent while it is under way.
+    pub end: Option<FrameEnd>,
+    /// The wait that was promised to its channel; 0: none.
+    pub ticket_us: u32,
+    /// Readers that were sent its packet at once.
+    pub readers: u16,
 }

@@ -1,10 +1,12 @@
 //! What a client asks. Append-only: new requests at the end, new fields at the end of a struct.
 
+use crate::record::Record;
 use crate::types::{
-    Address, ChannelId, Class, Codec, FrameRate, Join, LeaseId, Profile, RateControl, RegionId,
-    Sequence, SubscriptionId,
+    Address, Bytes, ChannelId, Class, Codec, FrameRate, Join, LeaseId, Overload, Profile,
+    RateControl, RegionId, Sequence, SubscriptionId,
 };
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// A request; each is answered by exactly one reply with the same id.
@@ -46,6 +48,31 @@ pub enum Request {
     Memory(Page),
     /// Asks for liveness events (`Event::ChannelChanged`) of all channels. Answer: `Reply::Done`.
     Watch(Watch),
+    /// Would these channels fit? Opens nothing. Answer: `Reply::Fit`.
+    Fits(Fits),
+    /// Changes a running channel. Answer: `Reply::Reconfigured`.
+    Reconfigure(Reconfigure),
+    /// Drops every queued frame; one in the encoder finishes. Answer: `Reply::Done`.
+    Flush(Flush),
+    /// Flushes, and begins a stream that stands on its own. Answer: `Reply::Done`.
+    Reset(Reset),
+    /// Lets a channel that was drained with `keep` go on, with an IDR. Answer: `Reply::Done`.
+    Resume(Resume),
+    /// The parameter sets of a channel out of band. Answer: `Reply::ParameterSets`.
+    ParameterSets(ParameterSets),
+    /// Puts an unregistered user-data SEI message before pictures. Answer: `Reply::Done`.
+    UserData(UserData),
+    /// What became of a frame. Answer: `Reply::Explanation`.
+    Explain(Explain),
+    /// The records of the last frames. Answer: `Reply::Trace`.
+    Trace(Page),
+    /// Takes a lease back from its holder; for the super-user and the daemon's own user. Answer: `Reply::Done`.
+    Revoke(Revoke),
+    /// Says that nothing writes to quarantined memory any more; for those who may `Revoke`. Answer: `Reply::Done`.
+    ReleaseQuarantine(ReleaseQuarantine),
+    /// Registers a dma-buf as a source of frames; its descriptor rides with the request. Answer:
+    /// `Reply::RegionRegistered`.
+    ImportBuffer(ImportBuffer),
 }
 
 /// Opens an encode channel owned by this connection.
@@ -73,6 +100,20 @@ pub struct OpenChannel {
     pub weight: u16,
     /// Size of the channel's ring in bytes; 0: the daemon chooses.
     pub ring_bytes: u32,
+    /// What happens to a frame that finds the queue full.
+    pub overload: Overload,
+    /// A frame that cannot be started within this time of its acceptance is dropped; 0: never for its age.
+    pub deadline_us: u32,
+    /// Most bytes that a reader which joins at the last IDR is sent of the past; 0: half the ring.
+    pub preroll_bytes: u32,
+    /// Pictures a second that are encoded of those submitted; 0/0 means all.
+    pub fps_out: FrameRate,
+    /// How many QP steps finer an IDR is than the pictures around it, 0 to 10; absent: the daemon chooses.
+    pub ip_qp_delta: Option<u8>,
+    /// Most bytes of one picture; 0: no limit but the stream buffer's.
+    pub picture_bytes_max: u32,
+    /// Every access unit begins with an access unit delimiter.
+    pub access_unit_delimiters: bool,
 }
 
 /// Closes a channel of this connection.
@@ -172,6 +213,8 @@ pub struct RequestIdr {
 pub struct Drain {
     /// The channel.
     pub channel: ChannelId,
+    /// Readers stay: they get an empty last packet and no end of stream, and `Resume` goes on.
+    pub keep: bool,
 }
 
 /// Where a paged list starts.
@@ -186,4 +229,136 @@ pub struct Page {
 pub struct Watch {
     /// On or off.
     pub on: bool,
+}
+
+/// Asks whether channels would fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fits {
+    /// The channels, opened one after the other; their names do not matter.
+    #[serde(deserialize_with = "crate::decode::list")]
+    pub channels: Vec<Record<OpenChannel>>,
+    /// As if no other channel were open.
+    pub alone: bool,
+}
+
+/// Changes a running channel; what is 0 or absent stays. For its owner, the owner's user and the super-user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconfigure {
+    /// The channel by id; ignored when `name` is not empty.
+    pub channel: ChannelId,
+    /// The channel by name.
+    pub name: String,
+    /// Another mode of rate control, or another QP.
+    pub rate_control: Option<RateControl>,
+    /// Another target (for `CappedQuality` the ceiling) in the mode that it has, in bit/s.
+    pub bitrate_bps: u32,
+    /// Another ceiling in the mode that it has, in bit/s.
+    pub bitrate_max_bps: u32,
+    /// Another lowest QP in the mode that it has.
+    pub qp_min: u8,
+    /// Another highest QP in the mode that it has.
+    pub qp_max: u8,
+    /// Pictures a second that the client will submit.
+    pub fps: Option<FrameRate>,
+    /// Pictures a second that are encoded of those; 0/0 means all.
+    pub fps_out: Option<FrameRate>,
+    /// Pictures from one IDR to the next.
+    pub gop_length: u32,
+    /// How many QP steps finer an IDR is, 0 to 10.
+    pub ip_qp_delta: Option<u8>,
+    /// Most bytes of one picture; 0: no limit but the stream buffer's.
+    pub picture_bytes_max: Option<u32>,
+    /// Visible width; needs a drained channel, and goes with `height`.
+    pub width: u16,
+    /// Visible height.
+    pub height: u16,
+    /// Profile; needs a drained channel.
+    pub profile: Option<Profile>,
+    /// Service class.
+    pub class: Option<Class>,
+    /// Share of the slack.
+    pub weight: u16,
+    /// What happens to a frame that finds the queue full.
+    pub overload: Option<Overload>,
+    /// A frame that cannot be started within this time is dropped; 0: never for its age.
+    pub deadline_us: Option<u32>,
+}
+
+/// Drops what a channel of this connection has queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flush {
+    /// The channel.
+    pub channel: ChannelId,
+}
+
+/// Begins a stream that stands on its own, on a channel of this connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reset {
+    /// The channel.
+    pub channel: ChannelId,
+}
+
+/// Lets a drained channel of this connection go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The channel.
+    pub channel: ChannelId,
+}
+
+/// Asks for the parameter sets of a channel, one's own or another client's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterSets {
+    /// The channel by id; ignored when `name` is not empty.
+    pub channel: ChannelId,
+    /// The channel by name.
+    pub name: String,
+}
+
+/// User data for the pictures of a channel of this connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserData {
+    /// The channel.
+    pub channel: ChannelId,
+    /// `uuid_iso_iec_11578`: 16 bytes.
+    pub uuid: Bytes,
+    /// The payload, up to `limits::USER_DATA_BYTES_MAX`; empty: no user data any more.
+    pub payload: Bytes,
+    /// Before every IDR, not only before the next picture that is submitted.
+    pub every_idr: bool,
+}
+
+/// Asks what became of a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explain {
+    /// The channel by id; ignored when `name` is not empty.
+    pub channel: ChannelId,
+    /// The channel by name.
+    pub name: String,
+    /// Sequence number of its packet, or its own number.
+    pub number: u32,
+    /// `number` is that of the frame and not of a packet.
+    pub by_frame: bool,
+}
+
+/// Takes a lease back from its holder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Time that its holder has to return it; 0 means a second.
+    pub grace_us: u32,
+}
+
+/// Gives quarantined memory back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseQuarantine {
+    /// First byte of the quarantined piece.
+    pub address: Address,
+}
+
+/// Registers a dma-buf. Exactly one descriptor rides with this request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportBuffer {
+    /// Its length.
+    pub len_bytes: u32,
 }

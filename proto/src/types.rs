@@ -5,8 +5,10 @@
 //! its position.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! wire_number {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
@@ -138,6 +140,57 @@ pub enum RateControl {
         /// Highest QP that may be used; 0 means the default.
         qp_max: u8,
     },
+    /// An average bitrate that may be exceeded for a while.
+    Vbr {
+        /// Average in bit/s.
+        bitrate_bps: u32,
+        /// Most in bit/s; 0 means twice the average.
+        bitrate_max_bps: u32,
+        /// Lowest QP that may be used; 0 means the default.
+        qp_min: u8,
+        /// Highest QP that may be used; 0 means the default.
+        qp_max: u8,
+    },
+    /// As `Vbr`, and no picture is coded better than a quality that is good enough.
+    CappedVbr {
+        /// Average in bit/s.
+        bitrate_bps: u32,
+        /// Most in bit/s; 0 means twice the average.
+        bitrate_max_bps: u32,
+        /// Lowest QP that may be used; 0 means the default.
+        qp_min: u8,
+        /// Highest QP that may be used; 0 means the default.
+        qp_max: u8,
+        /// Luma PSNR that is good enough, in hundredths of a decibel; 0 means 4200.
+        psnr_max_cdb: u16,
+    },
+    /// A quality held as long as the bitrate stays below a ceiling.
+    CappedQuality {
+        /// Most in bit/s.
+        bitrate_max_bps: u32,
+        /// Lowest QP that may be used; 0 means the default.
+        qp_min: u8,
+        /// Highest QP that may be used; 0 means the default.
+        qp_max: u8,
+        /// Luma PSNR aimed at, in hundredths of a decibel; 0 means 3800.
+        psnr_cdb: u16,
+    },
+}
+
+/// What happens to a frame that finds its channel's queue full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overload {
+    /// Submit is refused (`queue-full`).
+    #[default]
+    Reject,
+    /// The frame that waits longest is dropped.
+    DropOldest,
+    /// The new frame is accepted and dropped at once.
+    DropNewest,
+    /// Only the newest frame waits: all older ones are dropped whenever one comes.
+    LatestOnly,
+    /// The reply to Submit is held back until there is room.
+    Wait,
 }
 
 impl Default for RateControl {
@@ -239,6 +292,18 @@ pub enum DropReason {
     Shutdown,
     /// The encoder is offline.
     EngineOffline,
+    /// It could not have been started by its deadline.
+    Deadline,
+    /// The queue was full, and the channel drops the newest then.
+    QueueFull,
+    /// A newer frame took its place.
+    Superseded,
+    /// Its channel was flushed or reset.
+    Flushed,
+    /// The channel encodes fewer pictures than are submitted.
+    Decimated,
+    /// The memory that it lies in was taken back.
+    Revoked,
 }
 
 /// Why the encoder did not deliver a frame. The channel's next picture is an IDR.
@@ -276,4 +341,70 @@ pub enum ChannelState {
     Failed,
     /// Gone.
     Closed,
+    /// No frame came for three of its periods.
+    Starved,
+    /// None of its readers takes what it encodes.
+    Blocked,
+    /// Its picture is in the encoder for longer than expected.
+    Stalled,
+}
+
+/// What a connection may do; each role includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Read channels and reports.
+    #[default]
+    Observe,
+    /// Open channels.
+    Publish,
+    /// Submit raw physical addresses.
+    Raw,
+}
+
+/// Where a NAL unit begins in a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NalUnit {
+    /// `nal_unit_type`; 0: there is none.
+    pub nal_type: u8,
+    /// Offset of its start code in the packet.
+    pub offset_bytes: u16,
+}
+
+/// Bytes on the wire: a length, then as many bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        Ok(Bytes(bytes.to_vec()))
+    }
+
+    // Formats for people write bytes as a list of numbers.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Bytes, A::Error> {
+        let mut bytes = Vec::new();
+        while let Some(byte) = entries.next_element()? {
+            bytes.push(byte);
+        }
+        Ok(Bytes(bytes))
+    }
 }

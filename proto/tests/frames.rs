@@ -232,8 +232,8 @@ fn a_hostile_list_length_is_refused() {
 #[test]
 fn an_unknown_message_is_told_apart_from_a_malformed_one() {
     let unknown = |number| DecodeError::UnknownMessage { number };
-    assert_eq!(decode::request(&[18]).unwrap_err(), unknown(18));
-    assert_eq!(decode::reply(&[12, 1, 2]).unwrap_err(), unknown(12));
+    assert_eq!(decode::request(&[30]).unwrap_err(), unknown(30));
+    assert_eq!(decode::reply(&[18, 1, 2]).unwrap_err(), unknown(18));
     assert_eq!(decode::event(&[0xE8, 0x07]).unwrap_err(), unknown(1000));
     assert_eq!(decode::request(&[]).unwrap_err(), DecodeError::Empty);
     let malformed = decode::request(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);

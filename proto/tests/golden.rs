@@ -1,7 +1,9 @@
-//! The bytes of every message of version 1, in `golden.txt`. A change of those bytes breaks clients in the field:
-//! lines are added, never changed.
+//! The bytes of every message of version 1, in `golden.txt` and, for messages that came or grew later, in `grown.txt`. A
+//! change of those bytes breaks clients in the field: lines are added, never changed. A message that grew keeps its
+//! older, shorter lines: they must mean what they always meant.
 //!
-//! The file was made by an encoder in another language that follows `PROTOCOL.md`, so it also says that the two agree.
+//! The files were made by an encoder in another language that follows `PROTOCOL.md`, so they also say that the two
+//! agree.
 
 use avpu_proto::decode::{self, DecodeError};
 use avpu_proto::event::Event;
@@ -66,9 +68,26 @@ impl Golden {
     }
 }
 
+/// All lines, the older forms of messages that grew among them.
 fn golden() -> Vec<Golden> {
-    let lines = include_str!("golden.txt").lines();
-    let lines = lines.filter(|line| !line.starts_with('#'));
+    [include_str!("golden.txt"), include_str!("grown.txt")]
+        .into_iter()
+        .flat_map(lines)
+        .collect()
+}
+
+/// The lines that have every field of their message.
+fn whole() -> Vec<Golden> {
+    let grown = lines(include_str!("grown.txt"));
+    let number = |line: &Golden| (line.kind, decode::number(&line.bytes()).unwrap());
+    let later: BTreeSet<_> = grown.iter().map(number).collect();
+    let older = lines(include_str!("golden.txt")).into_iter();
+    let unchanged = older.filter(|line| !later.contains(&number(line)));
+    unchanged.chain(grown).collect()
+}
+
+fn lines(file: &'static str) -> Vec<Golden> {
+    let lines = file.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
             let mut columns = line.split(" | ");
@@ -82,6 +101,32 @@ fn golden() -> Vec<Golden> {
         .collect()
 }
 
+/// Whether `text` is `older` with nothing but fields added at the ends of its structs.
+fn only_grew(older: &str, text: &str) -> bool {
+    let (mut older, mut text) = (older, text);
+    while let Some(next) = text.chars().next() {
+        if older.starts_with(next) {
+            older = &older[next.len_utf8()..];
+            text = &text[next.len_utf8()..];
+            continue;
+        }
+        // A struct of the older text ends here, and this one goes on with further fields.
+        if !(older.starts_with(" }") && text.starts_with(", ")) {
+            return false;
+        }
+        let mut depth = 0;
+        let end = text.char_indices().position(|(_, c)| {
+            depth += i32::from("{[(".contains(c)) - i32::from("}])".contains(c));
+            depth < 0
+        });
+        let Some(end) = end.and_then(|end| text[..end].rfind(' ')) else {
+            return false;
+        };
+        text = &text[end..];
+    }
+    older.is_empty()
+}
+
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().map(|c| c.to_digit(16).unwrap()).collect();
     let bytes = digits.chunks_exact(2).map(|pair| pair[0] * 16 + pair[1]);
@@ -90,11 +135,25 @@ fn hex(text: &str) -> Vec<u8> {
 
 #[test]
 fn every_message_is_these_bytes_and_means_this() {
-    for golden in golden() {
+    for golden in whole() {
         let message = golden.message();
         assert_eq!(message.text(), golden.text);
         assert_eq!(message.encode(), golden.bytes(), "{}", golden.text);
     }
+}
+
+#[test]
+fn a_message_without_the_fields_that_came_later_means_what_it_meant() {
+    for golden in golden() {
+        let message = golden.message();
+        let text = message.text();
+        assert!(only_grew(golden.text, &text), "{}\n{text}", golden.text);
+        let again = Message::decode(golden.kind, &message.encode());
+        assert_eq!(again, Ok(message), "{}", golden.text);
+    }
+    assert!(only_grew("A(B { a: 1 })", "A(B { a: 1, b: C { d: 2 } })"));
+    assert!(!only_grew("A(B { a: 1 })", "A(B { a: 2, b: 3 })"));
+    assert!(!only_grew("A(B { a: 1 })", "A(B { b: 3, a: 1 })"));
 }
 
 #[test]
@@ -122,7 +181,7 @@ fn every_number_of_every_kind_is_there() {
 
 #[test]
 fn bytes_of_a_later_version_behind_a_message_are_ignored() {
-    for golden in golden() {
+    for golden in whole() {
         let mut extended = golden.bytes();
         extended.extend_from_slice(&[0xFF, 0x80, 0, 1, 0xC3]);
         let message = Message::decode(golden.kind, &extended);
@@ -132,7 +191,7 @@ fn bytes_of_a_later_version_behind_a_message_are_ignored() {
 
 #[test]
 fn missing_trailing_fields_are_zero_and_the_others_as_sent() {
-    for golden in golden() {
+    for golden in whole() {
         for kept in 1..golden.parts.len() {
             let cut = golden.parts[..kept].concat();
             let message = Message::decode(golden.kind, &cut)
@@ -151,7 +210,7 @@ fn missing_trailing_fields_are_zero_and_the_others_as_sent() {
 
 #[test]
 fn a_message_cut_anywhere_never_panics_and_never_means_something_longer() {
-    for golden in golden() {
+    for golden in whole() {
         let bytes = golden.bytes();
         for len in 0..bytes.len() {
             if let Ok(message) = Message::decode(golden.kind, &bytes[..len]) {
@@ -172,16 +231,15 @@ fn a_list_entry_grows_and_shrinks_on_its_own() {
     };
     // Two entries: one of an older version with two fields, one of a later version with a tail; then the cursor.
     let mut bytes = vec![9, 2, 4, 7, 2, b'a', b'b'];
-    let whole = golden()
+    let entry = whole()
         .into_iter()
         .find(|line| line.text.starts_with("Channels(Listing"))
         .unwrap();
-    let Message::Reply(Reply::Channels(listing)) = whole.message() else {
+    let Message::Reply(Reply::Channels(listing)) = entry.message() else {
         panic!("expected channels");
     };
     let report = postcard::to_allocvec(&listing.entries[0].0).unwrap();
-    assert!(report.len() + 2 < 128, "a length of one byte");
-    bytes.push(u8::try_from(report.len() + 2).unwrap());
+    bytes.extend(postcard::to_allocvec(&(report.len() + 2)).unwrap());
     bytes.extend_from_slice(&report);
     bytes.extend_from_slice(&[0xAA, 0xBB, 1, 5]);
     let found = channels(&bytes);

@@ -71,8 +71,15 @@ fn wire_type(rust: &str, newtypes: &BTreeMap<String, String>) -> String {
         };
         return format!("{outer}<{}>", wire_type(inner, newtypes));
     }
+    if let Some((inner, len)) = rust
+        .strip_prefix('[')
+        .and_then(|rust| rust.strip_suffix(']')?.split_once("; "))
+    {
+        return format!("{}[{len}]", wire_type(inner, newtypes));
+    }
     match rust {
         "String" => "string".to_owned(),
+        "Bytes" => "bytes".to_owned(),
         rust => newtypes.get(rust).cloned().unwrap_or(rust.to_owned()),
     }
 }
@@ -197,7 +204,7 @@ fn every_limit_has_its_value() {
     let known = limits! {
         FRAME_BODY_LEN_MAX NAME_LEN_MAX SENTENCE_LEN_MAX QUEUE_MAX SUBMIT_CREDITS PACKET_CREDITS_MAX
         LEASE_BUFFERS_MAX LEASES_MAX REGIONS_MAX CHANNELS_PER_CLIENT_MAX SUBSCRIPTIONS_MAX READERS_MAX
-        SESSIONS_MAX DESCRIPTORS_MAX RING_HEADER_BYTES PAGE_ENTRIES_MAX
+        SESSIONS_MAX DESCRIPTORS_MAX RING_HEADER_BYTES NAL_UNITS_MAX USER_DATA_BYTES_MAX PAGE_ENTRIES_MAX
     };
     for (name, value) in &known {
         says(&format!("| `{name}` | {value} |"));

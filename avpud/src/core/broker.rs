@@ -238,12 +238,27 @@ impl Broker {
             Request::Unsubscribe(which) => self.unsubscribe(session, which.subscription),
             Request::ReleasePackets(which) => self.release_packets(session, id, which),
             Request::RequestIdr(which) => self.request_idr(session, which),
-            Request::Drain(which) => self.drain(session, id, which.channel),
+            Request::Drain(which) => self.drain(session, id, which),
             Request::Status => Ok(Some(self.status())),
             Request::Channels(page) => Ok(Some(self.channel_page(page))),
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
+            Request::Fits(_)
+            | Request::Reconfigure(_)
+            | Request::Flush(_)
+            | Request::Reset(_)
+            | Request::Resume(_)
+            | Request::ParameterSets(_)
+            | Request::UserData(_)
+            | Request::Explain(_)
+            | Request::Trace(_)
+            | Request::Revoke(_)
+            | Request::ReleaseQuarantine(_)
+            | Request::ImportBuffer(_) => Err(Refusal::Unsupported(
+                "expected a request that this daemon serves, found one that it only knows by name"
+                    .to_owned(),
+            )),
         }
     }
 

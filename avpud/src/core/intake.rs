@@ -10,8 +10,8 @@ use crate::mem::addr::{ByteLen, PhysAddr};
 use avpu_proto::event::{EndOfStream, Event, SourceReleased};
 use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
 use avpu_proto::reply::{Reply, Submitted};
-use avpu_proto::request::{RequestIdr, Submit};
-use avpu_proto::types::{Address, ChannelId, ChannelState, FrameEnd, FrameNumber};
+use avpu_proto::request::{Drain, RequestIdr, Submit};
+use avpu_proto::types::{Address, ChannelState, FrameEnd, FrameNumber};
 
 impl Broker {
     pub(super) fn submit(&mut self, asker: Asker, frame: Submit) -> Answer {
@@ -126,8 +126,15 @@ impl Broker {
         Ok(Some(Reply::Done))
     }
 
-    pub(super) fn drain(&mut self, session: SessionKey, request: u16, id: ChannelId) -> Answer {
+    pub(super) fn drain(&mut self, session: SessionKey, request: u16, which: Drain) -> Answer {
+        let id = which.channel;
         let key = self.owned(session, id)?;
+        if which.keep {
+            return Err(Refusal::Unsupported(
+                "expected a drain that ends the stream, found one that keeps its readers"
+                    .to_owned(),
+            ));
+        }
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         if channel.life != Life::Serving {
             return Err(wrong_state(channel));

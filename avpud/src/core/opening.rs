@@ -115,6 +115,11 @@ impl Broker {
             gop_length: parameters.setup.gop_length.get(),
             rate_control: parameters.rate_control,
             level_idc: channel.coder.level_idc(),
+            class: parameters.class,
+            weight: parameters.weight,
+            preroll_bytes: channel.ring.data_bytes() / 2,
+            fps_out: parameters.fps,
+            ..ChannelOpened::default()
         };
         let note = Note::ChannelOpened {
             channel: key,

@@ -9,7 +9,7 @@ use crate::picture::{
 };
 use avpu_proto::limits::NAME_LEN_MAX;
 use avpu_proto::request::OpenChannel;
-use avpu_proto::types::{Class, Codec, FrameRate, Profile, RateControl};
+use avpu_proto::types::{Class, Codec, FrameRate, Overload, Profile, RateControl};
 use core::num::NonZeroU32;
 
 /// What a channel was opened with, in the device's words and in the client's.
@@ -36,6 +36,7 @@ impl Parameters {
             Codec::Hevc => return Err(unsupported("expected codec avc, found hevc")),
             Codec::Jpeg => return Err(unsupported("expected codec avc, found jpeg")),
         }
+        refuse_later_wishes(&wish)?;
         let geometry = geometry(&wish, config)?;
         let fps = frame_rate(wish.fps)?;
         let frame_rate = picture::FrameRate::new(fps.num, fps.den).map_err(invalid)?;
@@ -67,6 +68,23 @@ impl Parameters {
             ring_bytes: wish.ring_bytes,
         })
     }
+}
+
+/// What the wire can say and the daemon does not do yet.
+fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
+    let plain = wish.overload == Overload::Reject
+        && wish.deadline_us == 0
+        && wish.preroll_bytes == 0
+        && wish.fps_out == FrameRate::default()
+        && wish.ip_qp_delta.is_none()
+        && wish.picture_bytes_max == 0
+        && !wish.access_unit_delimiters;
+    if plain {
+        return Ok(());
+    }
+    Err(unsupported(
+        "expected a channel without overload policy, deadline, pre-roll budget, decimation, I/P delta, picture limit and delimiters, found one of them",
+    ))
 }
 
 fn geometry(wish: &OpenChannel, config: &BrokerConfig) -> Result<Geometry, Refusal> {
@@ -132,6 +150,8 @@ fn with_defaults(wish: RateControl) -> RateControl {
                 qp_max: if qp_max == 0 { high.max(low) } else { high },
             }
         }
+        // Refused by `rate_control_of`.
+        other => other,
     }
 }
 
@@ -154,6 +174,11 @@ fn rate_control_of(wish: RateControl) -> Result<picture::RateControl, Refusal> {
                 range: QpRange::new(qp(qp_min)?, qp(qp_max)?).map_err(invalid)?,
             })
         }
+        RateControl::Vbr { .. }
+        | RateControl::CappedVbr { .. }
+        | RateControl::CappedQuality { .. } => Err(unsupported(
+            "expected rate control FixQp or Cbr, found another mode",
+        )),
     }
 }
 

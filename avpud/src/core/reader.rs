@@ -215,6 +215,8 @@ impl Reader {
             done_us: TimeUs::new(picture.done.value()),
             frame: picture.frame,
             sse_luma: picture.sse_luma,
+            qp_mean: picture.qp,
+            ..Packet::default()
         })
     }
 

@@ -204,6 +204,9 @@ const fn word(state: ChannelState) -> &'static str {
         ChannelState::Recovering => "recovering",
         ChannelState::Failed => "failed",
         ChannelState::Closed => "closed",
+        ChannelState::Starved => "starved",
+        ChannelState::Blocked => "blocked",
+        ChannelState::Stalled => "stalled",
     }
 }
 

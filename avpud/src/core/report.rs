@@ -10,7 +10,7 @@ use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Listing, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
 use avpu_proto::request::Page;
-use avpu_proto::types::{Address, ChannelState, Codec, Profile, TimeUs};
+use avpu_proto::types::{Address, ChannelState, Codec, Profile, Role, TimeUs};
 
 impl Broker {
     pub(super) fn capabilities(&self, asker: Asker) -> Reply {
@@ -21,6 +21,8 @@ impl Broker {
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
             "service classes are recorded but not yet told apart".to_owned(),
+            "overload policies other than Reject, deadlines, pre-roll budgets, decimation, I/P deltas, picture limits and access unit delimiters are not supported yet".to_owned(),
+            "rate control Vbr, CappedVbr and CappedQuality is not supported yet".to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
         let missing = known.iter().filter(|p| !config.profiles.contains(p));
@@ -43,6 +45,8 @@ impl Broker {
             raw_addresses: asker.raw_addresses && !config.source_windows.is_empty(),
             job_base_ns: config.cost.base_ns,
             job_macroblock_ns: config.cost.macroblock_ns,
+            role: role(asker.raw_addresses),
+            dma_buf_import: false,
         })
     }
 
@@ -62,6 +66,9 @@ impl Broker {
             interrupts_spurious: self.counters.interrupts_spurious,
             log_lines_lost: self.shell_counters.log_lines_lost,
             clients_expelled: self.shell_counters.clients_expelled,
+            tickets_breached: 0,
+            quarantined_bytes: 0,
+            guards_broken: 0,
         })
     }
 
@@ -100,6 +107,7 @@ impl Broker {
             pid: tenancy.tenant.pid,
             channel: tenancy.tenant.channel,
             since_us: TimeUs::new(tenancy.since.value()),
+            lease: None,
         });
         let ring_bytes = self
             .all_channels()
@@ -149,6 +157,10 @@ impl Broker {
             delivery: stats.delivery.report(),
             sse_luma: stats.sse_luma,
             macroblock_ns: channel.cost.measured_macroblock_ns(),
+            weight: parameters.weight,
+            preroll_bytes: channel.ring.data_bytes() / 2,
+            fps_out: parameters.fps,
+            ..ChannelReport::default()
         }
     }
 
@@ -166,6 +178,8 @@ impl Broker {
             lease_bytes,
             requests: session.requests,
             refusals: session.refusals,
+            role: role(session.raw_addresses),
+            idr_requests: 0,
         }
     }
 }
@@ -186,6 +200,14 @@ fn listing<T, R>(
     }
 }
 
+const fn role(raw_addresses: bool) -> Role {
+    if raw_addresses {
+        Role::Raw
+    } else {
+        Role::Publish
+    }
+}
+
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
@@ -200,7 +222,7 @@ mod tests {
     use avpu_proto::frame::{RequestId, encode_reply};
     use avpu_proto::limits::NAME_LEN_MAX;
     use avpu_proto::report::LatencyReport;
-    use avpu_proto::types::{ChannelId, Class, FrameRate, RateControl};
+    use avpu_proto::types::{ChannelId, Class, FrameRate, Overload, RateControl};
 
     fn page<T: Clone>(entry: T) -> Listing<T> {
         Listing {
@@ -230,10 +252,12 @@ mod tests {
                 den: u32::MAX,
             },
             gop_length: u32::MAX,
-            rate_control: RateControl::Cbr {
+            rate_control: RateControl::CappedVbr {
                 bitrate_bps: u32::MAX,
+                bitrate_max_bps: u32::MAX,
                 qp_min: u8::MAX,
                 qp_max: u8::MAX,
+                psnr_max_cdb: u16::MAX,
             },
             frames_in: u32::MAX,
             packets_out: u32::MAX,
@@ -252,6 +276,24 @@ mod tests {
             delivery: latency,
             sse_luma: u64::MAX,
             macroblock_ns: u32::MAX,
+            weight: u16::MAX,
+            overload: Overload::Wait,
+            deadline_us: u32::MAX,
+            ticket_us: u32::MAX,
+            tickets_breached: u32::MAX,
+            dropped_deadline: u32::MAX,
+            dropped_queue_full: u32::MAX,
+            dropped_superseded: u32::MAX,
+            dropped_flushed: u32::MAX,
+            dropped_decimated: u32::MAX,
+            dropped_revoked: u32::MAX,
+            preroll_bytes: u32::MAX,
+            fps_out: FrameRate {
+                num: u32::MAX,
+                den: u32::MAX,
+            },
+            buffer_permille: u16::MAX,
+            idr_demanded: u32::MAX,
         }
     }
 

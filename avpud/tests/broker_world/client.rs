@@ -101,7 +101,10 @@ impl Client {
             11 => Request::RequestIdr(RequestIdr { channel, name }),
             12 => {
                 self.channels.retain(|open| *open != channel);
-                Request::Drain(Drain { channel })
+                Request::Drain(Drain {
+                    channel,
+                    keep: false,
+                })
             }
             13 => Request::Status,
             14 => Request::Channels(Page { cursor }),
@@ -211,5 +214,6 @@ fn open(rng: &mut Rng) -> OpenChannel {
         weight: u16::try_from(rng.below(4)).expect("small"),
         // Small rings, so that readers are overrun and pictures overflow.
         ring_bytes: 4096 << rng.below(5),
+        ..OpenChannel::default()
     }
 }

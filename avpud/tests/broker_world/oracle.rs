@@ -330,7 +330,7 @@ impl Oracle {
                     assert!(reader.is_some_and(|r| r.session == session));
                 }
             }
-            Event::ChannelChanged(_) | Event::EngineReset(_) | Event::Shutdown => {}
+            _ => {}
         }
     }
 

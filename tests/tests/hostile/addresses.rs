@@ -127,7 +127,10 @@ fn nothing_of_another_client_can_be_used_or_ended() {
         let not_owner = [
             submit(theirs, own),
             Request::CloseChannel(CloseChannel { channel }),
-            Request::Drain(Drain { channel }),
+            Request::Drain(Drain {
+                channel,
+                keep: false,
+            }),
             Request::LeaseBuffers(LeaseBuffers { channel, count: 1 }),
             Request::RequestIdr(RequestIdr {
                 channel,

@@ -88,7 +88,7 @@ fn a_request_of_a_later_version_is_refused_and_the_connection_goes_on() {
     let mut scene = Scene::new("");
     scene.beside("unknown requests", |daemon| {
         let mut says = HELLO.to_vec();
-        for (id, number) in [(1, 18), (2, 127)] {
+        for (id, number) in [(1, 30), (2, 127)] {
             says.extend([3, 0, 0, 0, 1, 0, id, 0, number, 9, 9]);
         }
         says.extend([5, 0, 0, 0, 1, 0, 3, 0, 0xff, 0xff, 0xff, 0xff, 0x0f]);

@@ -89,7 +89,10 @@ impl Life {
             11 => Request::Unsubscribe(Unsubscribe {
                 subscription: self.subscription,
             }),
-            13 => Request::Drain(Drain { channel }),
+            13 => Request::Drain(Drain {
+                channel,
+                keep: false,
+            }),
             14 => Request::ReturnLease(ReturnLease { lease: self.lease }),
             15 => Request::CloseChannel(CloseChannel { channel }),
             _ => return None,

@@ -245,6 +245,7 @@ mod tests {
         let mut bytes = ClientHello::OURS.encode().to_vec();
         let drain = Drain {
             channel: ChannelId::new(3),
+            keep: false,
         };
         encode_request(&mut bytes, RequestId::new(7), &Request::Drain(drain)).unwrap();
         encode_request(&mut bytes, RequestId::new(8), &Request::Status).unwrap();

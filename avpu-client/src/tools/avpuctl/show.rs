@@ -155,6 +155,13 @@ fn rate(control: RateControl) -> String {
     match control {
         RateControl::FixQp { qp } => format!("qp {qp}"),
         RateControl::Cbr { bitrate_bps, .. } => format!("cbr {}k", bitrate_bps / 1000),
+        RateControl::Vbr { bitrate_bps, .. } => format!("vbr {}k", bitrate_bps / 1000),
+        RateControl::CappedVbr { bitrate_bps, .. } => {
+            format!("capped vbr {}k", bitrate_bps / 1000)
+        }
+        RateControl::CappedQuality { psnr_cdb, .. } => {
+            format!("quality {}.{} dB", psnr_cdb / 100, psnr_cdb / 10 % 10)
+        }
     }
 }
 

@@ -234,7 +234,10 @@ fn draining_finishes_what_was_accepted_then_ends_the_stream() {
     let reader = world.subscribe(watcher, channel, Join::NextIdr, 8);
     world.submit(app, channel, address);
     world.submit(app, channel, address);
-    let drain = Request::Drain(Drain { channel });
+    let drain = Request::Drain(Drain {
+        channel,
+        keep: false,
+    });
     assert_eq!(world.ask(app, drain.clone()), Reply::Done);
     let code = world.refused(app, Request::Submit(frame(channel, address)));
     assert_eq!(code, ErrorCode::WRONG_STATE);
@@ -270,7 +273,13 @@ fn liveness_is_told_once_for_each_change() {
     for _ in 0..3 {
         world.submit(app, channel, address);
     }
-    world.ask(app, Request::Drain(Drain { channel }));
+    world.ask(
+        app,
+        Request::Drain(Drain {
+            channel,
+            keep: false,
+        }),
+    );
     for _ in 0..3 {
         world.finish(1000, 100);
     }
