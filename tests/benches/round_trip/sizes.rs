@@ -48,6 +48,7 @@ impl Sizes {
             done_us: time,
             frame,
             sse_luma: 100_000,
+            ..Packet::default()
         };
         let released = SourceReleased {
             channel,

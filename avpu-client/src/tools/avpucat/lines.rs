@@ -262,7 +262,7 @@ mod tests {
     fn messages_are_lines_however_the_bytes_are_split() {
         let expected = [
             r#"{"from":"client","hello":{"min":1,"max":1,"reason":0}}"#,
-            r#"{"from":"client","id":7,"request":{"Drain":{"channel":3}}}"#,
+            r#"{"from":"client","id":7,"request":{"Drain":{"channel":3,"keep":false}}}"#,
             r#"{"from":"client","id":8,"request":"Status"}"#,
         ];
         let bytes = conversation();
