@@ -1,6 +1,6 @@
 //! The same programs on an older kernel and on a camera's processor give the same bytes.
 
-use avpu_tests::daemon::{Daemon, program};
+use avpu_tests::daemon::{Daemon, Scratch, program};
 use avpu_tests::skip::{has_program, skip};
 use std::ffi::OsString;
 use std::fs;
@@ -71,6 +71,52 @@ fn nothing_is_missing_on_a_kernel_without_the_system_calls_after_linux_3_10() {
         );
         assert!(expected.len() > 1000, "{channel}: {} bytes", expected.len());
         assert!(stream == expected, "{channel}: other bytes");
+    }
+}
+
+#[test]
+fn a_machine_without_memory_for_streams_is_told_what_is_missing() {
+    let what = "a machine without memory for streams";
+    if !cfg!(target_arch = "x86_64") {
+        return skip(what, "the filter knows the numbers of x86-64 and MIPS");
+    }
+    // Nothing can be made in /dev/shm of this one.
+    const BARE: &str = "mount -t tmpfs -o ro none /dev/shm || exit 77; exec \"$@\"";
+    let scratch = Scratch::new("bare");
+    for words in [["--device", "model"].as_slice(), &["probe"]] {
+        let mut bare = Command::new("unshare");
+        bare.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            BARE,
+            "sh",
+        ])
+        .arg(program("avpu-old-kernel"))
+        .arg(program("avpud"))
+        .args(words)
+        .arg("--socket")
+        .arg(scratch.path().join("socket"))
+        .stdin(Stdio::null());
+        let Ok(output) = bare.output() else {
+            return skip(what, "unshare is not installed");
+        };
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        let said = String::from_utf8_lossy(&said);
+        if output.status.code() == Some(77) || said.starts_with("unshare: ") {
+            return skip(what, "file systems cannot be mounted here");
+        }
+        if words == ["probe"] {
+            let line = "anonymous files  expected anonymous files (Linux 3.17) or a tmpfs at /dev/shm, found neither: ";
+            assert!(said.contains(line), "{said}");
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            let start = "avpud: making memory for streams: expected anonymous files (Linux 3.17) or a tmpfs at \
+                         /dev/shm, found neither: /dev/shm/avpud-trial-";
+            assert!(said.starts_with(start), "{said}");
+        }
     }
 }
 

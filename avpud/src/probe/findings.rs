@@ -4,8 +4,8 @@ use crate::config::{Config, DeviceChoice};
 use crate::device::linux::holders::{Holder, holders};
 use crate::device::linux::iomem::Iomem;
 use crate::device::linux::{CACHED_PATH, CMDLINE_PATH, UNCACHED_PATH, iomem};
+use crate::mem::shm;
 use crate::sys;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{major, minor};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -30,8 +30,8 @@ pub struct Findings {
     pub interrupts: Option<String>,
     /// This process may ask to run before ordinary ones.
     pub realtime: bool,
-    /// The kernel makes anonymous files.
-    pub memfd: bool,
+    /// Where memory for streams comes from; or why there is none.
+    pub streams: Result<shm::Source, String>,
     /// This process sees into all others.
     pub root: bool,
 }
@@ -66,7 +66,7 @@ impl Findings {
             interrupts: interrupt_line(&read("/proc/interrupts")),
             // For this process, which is about to end.
             realtime: sys::request_realtime(sys::Urgency::Loop),
-            memfd: memfd_create("avpud-probe", MFdFlags::MFD_CLOEXEC).is_ok(),
+            streams: shm::source().map_err(|error| error.to_string()),
             root: nix::unistd::geteuid().is_root(),
         }
     }

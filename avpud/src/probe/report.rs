@@ -7,6 +7,7 @@ use crate::device::linux::arena::{MemoryMap, NoArena};
 use crate::device::linux::cmdline::CommandLine;
 use crate::device::linux::holders::{self, Holder};
 use crate::device::linux::{COST, PATIENCE_US};
+use crate::mem::shm;
 use crate::server::{Machine, broker_config};
 use crate::trial::{Outcome, QP_MIN_USUAL, Trial, USUAL};
 use core::fmt;
@@ -62,6 +63,8 @@ pub fn report(findings: &Findings, config: &Config) -> (String, Verdict) {
             Verdict::Missing,
             format!("not ready: expected {path}, found none"),
         )
+    } else if let Err(reason) = &findings.streams {
+        (Verdict::Missing, format!("not ready: {reason}"))
     } else if findings.encoder.holders.is_empty() {
         (Verdict::Ready, "ready: start avpud".to_owned())
     } else {
@@ -163,13 +166,12 @@ fn tell_rights(text: &mut Text, findings: &Findings) {
             )
         ),
     );
-    text.line(
-        "anonymous files",
-        format_args!(
-            "{}",
-            yes_no(findings.memfd, "no: rings are unlinked files in /dev/shm")
-        ),
-    );
+    let streams = match &findings.streams {
+        Ok(shm::Source::Anonymous) => "yes",
+        Ok(shm::Source::Unlinked) => "no: rings are unlinked files in /dev/shm",
+        Err(reason) => reason,
+    };
+    text.line("anonymous files", format_args!("{streams}"));
     if !findings.root {
         text.line(
             "  warning",
@@ -230,7 +232,7 @@ mod tests {
             uncached: node("/dev/mem"),
             interrupts: Some("70: 12 jz-intc avpu.0".to_owned()),
             realtime: true,
-            memfd: false,
+            streams: Ok(shm::Source::Unlinked),
             root: true,
         }
     }
@@ -292,6 +294,14 @@ mod tests {
             text.contains("does not find rmem= because of \"xrmem=1\""),
             "{text}"
         );
+        let mut findings = camera();
+        findings.streams = Err("expected a tmpfs at /dev/shm".to_owned());
+        let (text, verdict) = told(&findings);
+        assert_eq!(verdict, Verdict::Missing);
+        for name in ["anonymous files  ", "verdict          not ready: "] {
+            let line = format!("{name}expected a tmpfs at /dev/shm\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
         let mut findings = camera();
         findings.encoder.number = Err("No such file or directory".to_owned());
         findings.interrupts = None;

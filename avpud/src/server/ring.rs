@@ -9,15 +9,16 @@
 
 use crate::mem::addr::{AddressError, ByteLen, RegionOffset};
 use crate::mem::map::{RingMapping, fence};
+use crate::mem::shm;
 use avpu_proto::limits::RING_HEADER_BYTES;
 use avpu_proto::ring::{RingLayout, offset};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
 /// The ring of one channel.
 #[derive(Debug)]
@@ -164,22 +165,14 @@ fn seal(file: &File) -> io::Result<()> {
 }
 
 fn unlinked_file(len: ByteLen) -> io::Result<(RingMapping, File)> {
-    for attempt in 0_u32.. {
-        let path = format!("/dev/shm/avpud-ring-{}-{attempt}", std::process::id());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o400);
-        let file = match options.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => {
-                continue;
-            }
-            opened => opened?,
-        };
-        let reader = File::open(&path);
-        fs::remove_file(&path)?;
-        file.set_len(u64::from(len.value()))?;
-        return Ok((RingMapping::new(file.as_fd(), len)?, reader?));
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
+    let (file, reader) = shm::unlinked("avpud-ring", 0o400)?;
+    // Anybody may fill a tmpfs, and a page that is then written for the first time would end the process. So all pages
+    // are had at once or not at all.
+    let room = u64::from(len.value())
+        .try_into()
+        .map_err(|_| Errno::EFBIG)?;
+    posix_fallocate(&file, 0, room)?;
+    Ok((RingMapping::new(file.as_fd(), len)?, reader))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::device::linux::{self, OpenError};
 use crate::device::{Device, IrqCanceller, IrqSource};
 use crate::driver::Engine;
 use crate::driver::error::DriverError;
+use crate::mem::shm;
 use crate::sys;
 use avpu_proto::socket::{self, NoSocketPath};
 use core::fmt;
@@ -130,6 +131,8 @@ impl Shell {
 pub fn run(config: &Config, log: Logger, lines_lost: LinesLost) -> Result<End, StartError> {
     let path = socket_path(config)?;
     let lock = SocketLock::take(&path).map_err(StartError::Listen)?;
+    // Better no daemon than one that refuses every channel.
+    shm::source().map_err(io_error("making memory for streams"))?;
     let shell = Shell {
         log,
         lines_lost,

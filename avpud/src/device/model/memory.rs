@@ -9,16 +9,15 @@ use crate::device::Export;
 use crate::device::error::DeviceError;
 use crate::mem::addr::{AddressError, ByteLen, PhysAddr, PhysRange, RegionOffset};
 use crate::mem::map::{Caching, MappedRegion};
+use crate::mem::shm;
 use avpu_model::memory::{Image, Segment, SegmentedMemory};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The files behind the model's memory.
 #[derive(Debug)]
@@ -276,7 +275,7 @@ fn memory_file(len: ByteLen) -> Result<File, DeviceError> {
     let file = match memfd_create("avpud-model", flags) {
         Ok(fd) => File::from(fd),
         // Kernels before 3.17: no seals either.
-        Err(Errno::ENOSYS) => return unlinked_file(len).map_err(os("making a file in /dev/shm")),
+        Err(Errno::ENOSYS) => return unlinked_file(len).map_err(os(OPERATION)),
         Err(error) => return Err(os(OPERATION)(error.into())),
     };
     file.set_len(u64::from(len.value()))
@@ -287,16 +286,7 @@ fn memory_file(len: ByteLen) -> Result<File, DeviceError> {
 }
 
 fn unlinked_file(len: ByteLen) -> io::Result<File> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = format!("/dev/shm/avpud-model-{}-{number}", std::process::id());
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)?;
-    fs::remove_file(&path)?;
+    let (file, _) = shm::unlinked("avpud-model", 0o600)?;
     file.set_len(u64::from(len.value()))?;
     Ok(file)
 }
@@ -309,6 +299,7 @@ fn os(operation: &'static str) -> impl Fn(io::Error) -> DeviceError {
 mod tests {
     use super::*;
     use avpu_model::memory::Memory;
+    use std::fs;
     use std::os::unix::fs::FileExt;
 
     const BASE: u32 = 0x0630_0000;
