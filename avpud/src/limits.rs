@@ -26,6 +26,8 @@ pub const INTERRUPTS_MAX: usize = 32;
 pub const WRITE_BACK_LOOKS_MAX: u32 = 10;
 /// Time from one such look to the next.
 pub const WRITE_BACK_LOOK_US: u64 = 200;
+/// Bytes before and behind every piece of reserved memory that is given out. They are nobody's, and hold a pattern.
+pub const GUARD_PAGE_BYTES: u32 = 4096;
 /// Time that a peer has for its Hello.
 pub const GREETING_TIMEOUT_US: u64 = 2_000_000;
 /// Time that a peer which is to be closed has to read what it was told last.

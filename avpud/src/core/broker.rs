@@ -8,7 +8,7 @@ use crate::core::channel::Channel;
 use crate::core::config::BrokerConfig;
 use crate::core::engine::Engine;
 use crate::core::event::{Attach, CloseReason, Input, Note, Output, Peer, SessionKey};
-use crate::core::pool::Pool;
+use crate::core::pool::{Lease, Pool};
 use crate::core::refusal::Refusal;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
@@ -33,6 +33,8 @@ pub struct Broker {
     pub(super) channels: Vec<Option<Channel>>,
     pub(super) sources: Sources,
     pub(super) pool: Pool,
+    /// Memory that the shell was asked to take back and has not answered.
+    pub(super) retiring: Vec<Lease>,
     pub(super) engine: Engine,
     pub(super) arbiter: Arbiter,
     pub(super) timers: Timers,
@@ -66,6 +68,7 @@ pub(super) struct Counters {
     pub(super) pictures: u32,
     pub(super) pictures_failed: u32,
     pub(super) interrupts_spurious: u32,
+    pub(super) guards_broken: u32,
 }
 
 /// What the shell counts itself and the status report shows.
@@ -99,6 +102,7 @@ impl Broker {
             channels: core::iter::repeat_with(|| None).take(slots).collect(),
             sources: Sources::new(rules),
             pool: Pool::new(config.arena),
+            retiring: Vec::new(),
             engine: Engine::new(),
             arbiter: Arbiter::new(),
             timers: Timers::new(),
@@ -127,6 +131,9 @@ impl Broker {
                 self.handle_channel_created(channel, result);
             }
             Input::LeaseGranted { lease, result } => self.handle_lease_granted(lease, result),
+            Input::MemoryReturned { memory, guards } => {
+                self.handle_memory_returned(memory, guards);
+            }
             Input::JobDone { job, outcome } => self.handle_job_done(job, outcome),
             Input::Delivered { job, len } => self.handle_delivered(job, len),
             Input::EngineReset { engine, ok } => self.handle_engine_reset(engine, ok),

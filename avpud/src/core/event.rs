@@ -97,6 +97,13 @@ pub enum Input {
         /// How its first byte is reached, or why it could not be granted, for people.
         result: Result<BufferAccess, String>,
     },
+    /// Answers [`Output::DestroyChannel`] and [`Output::RevokeLease`].
+    MemoryReturned {
+        /// The memory.
+        memory: PhysRange,
+        /// Whether anything was written beyond it, or beyond an object in it.
+        guards: Guards,
+    },
     /// A job ended.
     JobDone {
         /// The job.
@@ -122,6 +129,17 @@ pub enum Input {
     SpuriousInterrupt,
     /// The daemon was told to stop: finish what is in flight, tell clients, close.
     Shutdown,
+}
+
+/// What the guards around memory that comes back say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guards {
+    /// Nothing was written where nobody may write.
+    Intact,
+    /// So many guards were overwritten.
+    Broken(u32),
+    /// They could not be looked at.
+    Unseen,
 }
 
 /// What must happen now.
@@ -165,19 +183,21 @@ pub enum Output {
         /// Size of the ring's data area; a power of two.
         ring_bytes: ByteLen,
     },
-    /// Forget a channel: nothing of it is in flight. Its memory may be leased again at once.
+    /// Forget a channel: nothing of it is in flight. Answered by [`Input::MemoryReturned`].
     DestroyChannel {
         /// The channel.
         channel: ChannelKey,
+        /// Its memory.
+        memory: PhysRange,
     },
-    /// Zero and export source memory. Answered by [`Input::LeaseGranted`].
+    /// Zero and export source memory. A guard page lies on either side of it. Answered by [`Input::LeaseGranted`].
     GrantLease {
         /// The lease.
         lease: LeaseKey,
         /// Its memory.
         memory: PhysRange,
     },
-    /// Take exported source memory back.
+    /// Take exported source memory back. Answered by [`Input::MemoryReturned`].
     RevokeLease {
         /// The lease.
         lease: LeaseKey,
@@ -262,6 +282,13 @@ pub enum Note {
         job: JobId,
         /// Why.
         outcome: JobOutcome,
+    },
+    /// Memory came back overwritten at its guards, or they could not be looked at: it stays out of use.
+    MemoryCondemned {
+        /// The memory.
+        memory: PhysRange,
+        /// What its guards say.
+        guards: Guards,
     },
     /// The engine could not be reset.
     EngineOffline {

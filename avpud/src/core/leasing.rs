@@ -128,7 +128,7 @@ impl Broker {
             lease: lease.key,
             memory: lease.memory.range(),
         });
-        self.pool.release(lease.memory);
+        self.retire(lease.memory);
     }
 
     fn leased_reply(

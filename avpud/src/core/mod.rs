@@ -26,6 +26,7 @@ mod reading;
 mod recovery;
 mod refusal;
 mod report;
+mod retirement;
 mod session;
 mod sources;
 mod stats;

@@ -92,14 +92,15 @@ impl Broker {
             if let Some(owner) = channel.owner {
                 self.refuse(owner, request, &Refusal::Internal(sentence));
             }
-            self.bury(key);
+            if let Some(memory) = self.bury(key) {
+                self.pool.release(memory);
+            }
             return;
         }
         let Some(owner) = channel.owner else {
             // Its owner left while it was being made.
             channel.life = Life::Closing { request: None };
-            self.push(Output::DestroyChannel { channel: key });
-            self.bury(key);
+            self.take_back(key);
             return;
         };
         channel.life = Life::Serving;
@@ -196,7 +197,7 @@ impl Broker {
         }
     }
 
-    /// Nothing of the channel is in flight: tells its readers and its owner, and gives its memory back.
+    /// Nothing of the channel is in flight: tells its readers and its owner, and has its memory taken back.
     fn destroy(&mut self, key: ChannelKey, request: Option<u16>) {
         self.expel_readers(key);
         let Some(channel) = self.channel(key) else {
@@ -213,8 +214,7 @@ impl Broker {
             channel: key,
             name: channel.name.clone(),
         };
-        self.push(Output::DestroyChannel { channel: key });
-        self.bury(key);
+        self.take_back(key);
         self.note(note);
         if let (Some(owner), Some(request)) = (owner, request) {
             self.reply(owner, request, Reply::Done, Attach::Nothing);
@@ -222,18 +222,25 @@ impl Broker {
         self.tell_change(owner, &[], changed);
     }
 
-    /// Forgets a channel and gives its memory back.
-    fn bury(&mut self, key: ChannelKey) {
+    /// Forgets a channel and asks the shell for its memory.
+    fn take_back(&mut self, key: ChannelKey) {
+        if let Some(lease) = self.bury(key) {
+            let (channel, memory) = (key, lease.range());
+            self.push(Output::DestroyChannel { channel, memory });
+            self.retire(lease);
+        }
+    }
+
+    /// Forgets a channel; what is left of it is its memory.
+    fn bury(&mut self, key: ChannelKey) -> Option<Lease> {
         self.arbiter.remove(key);
         let slot = self.channels.get_mut(usize::from(key.index()));
-        let Some(channel) = slot.and_then(Option::take) else {
-            return;
-        };
-        self.pool.release(channel.memory);
+        let channel = slot.and_then(Option::take)?;
         let owner = channel.owner.and_then(|o| self.sessions.get_mut(&o));
         if let Some(owner) = owner {
             owner.channels -= 1;
         }
+        Some(channel.memory)
     }
 
     fn free_slot(&self, session: SessionKey) -> Result<ChannelKey, Refusal> {

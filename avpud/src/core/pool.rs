@@ -1,11 +1,13 @@
 //! Leases over the reserved memory. Never touches memory, only decides who has which part of it.
 //!
-//! First fit in address order. A [`Lease`] is move-only and comes back through [`Pool::release`]; dropping one would
+//! First fit in address order, each lease between two guard pages that are part of it. A [`Lease`] is move-only and comes back through [`Pool::release`]; dropping one would
 //! lose its memory until the daemon ends, so it is `must_use`. A lease whose owner is gone while the encoder may still
-//! touch its memory is in quarantine: it counts as used until it is released.
+//! touch its memory is in quarantine: it counts as used until it is released. Memory that came back overwritten at its ends is condemned: nobody knows what
+//! still writes there, so it is not leased again while the daemon runs.
 
 use crate::core::time::Micros;
-use crate::mem::addr::{Alignment, ByteLen, PhysRange};
+use crate::limits::GUARD_PAGE_BYTES;
+use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use avpu_proto::report::Purpose;
 use avpu_proto::types::ChannelId;
 
@@ -14,10 +16,11 @@ use avpu_proto::types::ChannelId;
 #[must_use = "a lease goes back through Pool::release"]
 pub(super) struct Lease {
     range: PhysRange,
+    extent: PhysRange,
 }
 
 impl Lease {
-    /// Its memory.
+    /// Its memory, guard pages not counted.
     pub(super) const fn range(&self) -> PhysRange {
         self.range
     }
@@ -37,7 +40,7 @@ pub(super) struct Tenant {
 /// One leased part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tenancy {
-    /// Its memory.
+    /// Its memory with the guard pages.
     pub(super) range: PhysRange,
     /// Who has it.
     pub(super) tenant: Tenant,
@@ -62,6 +65,8 @@ pub(super) struct Pool {
     leased: Vec<Tenancy>,
     used_bytes: u64,
     high_water_bytes: u64,
+    /// Never released.
+    condemned: Vec<Lease>,
 }
 
 impl Pool {
@@ -71,10 +76,11 @@ impl Pool {
             leased: Vec::new(),
             used_bytes: 0,
             high_water_bytes: 0,
+            condemned: Vec::new(),
         }
     }
 
-    /// Leases `len` bytes at the lowest free address with this alignment.
+    /// Leases `len` bytes at the lowest free address with this alignment that leaves room for the guard pages.
     pub(super) fn lease(
         &mut self,
         len: ByteLen,
@@ -86,22 +92,22 @@ impl Pool {
             wanted: len,
             largest_free: self.largest_free(),
         };
-        let (index, range) = self
+        let (index, lease) = self
             .gaps()
             .enumerate()
-            .find_map(|(index, gap)| fit(gap?, len, alignment).map(|range| (index, range)))
+            .find_map(|(index, gap)| fit(gap?, len, alignment).map(|lease| (index, lease)))
             .ok_or(refused)?;
         self.leased.insert(
             index,
             Tenancy {
-                range,
+                range: lease.extent,
                 tenant,
                 since: now,
             },
         );
-        self.used_bytes += u64::from(range.len().get());
+        self.used_bytes += u64::from(lease.extent.len().get());
         self.high_water_bytes = self.high_water_bytes.max(self.used_bytes);
-        Ok(Lease { range })
+        Ok(lease)
     }
 
     /// Takes a lease back; its memory may be leased again at once.
@@ -118,6 +124,12 @@ impl Pool {
             tenancy.tenant.purpose = Purpose::Quarantine;
             tenancy.tenant.pid = 0;
         }
+    }
+
+    /// Takes back a lease whose memory is not to be leased again: something wrote beyond its ends, and may still.
+    pub(super) fn condemn(&mut self, lease: Lease) {
+        self.quarantine(&lease);
+        self.condemned.push(lease);
     }
 
     /// Everything the pool manages.
@@ -140,10 +152,11 @@ impl Pool {
         self.high_water_bytes
     }
 
-    /// Size of the largest free piece.
+    /// Size of the largest piece that could be leased.
     pub(super) fn largest_free(&self) -> ByteLen {
-        let largest = self.gaps().flatten().map(PhysRange::len_bytes).max();
-        largest.unwrap_or(ByteLen::ZERO)
+        let largest = self.gaps().flatten().map(|gap| gap.len().get()).max();
+        let usable = largest.and_then(|bytes| bytes.checked_sub(2 * GUARD_PAGE_BYTES));
+        usable.map_or(ByteLen::ZERO, ByteLen::new)
     }
 
     /// The free piece before each leased part and the one after the last; `None` where there is none.
@@ -162,30 +175,36 @@ impl Pool {
     fn index_of(&self, lease: &Lease) -> usize {
         self.leased
             .iter()
-            .position(|tenancy| tenancy.range == lease.range)
+            .position(|tenancy| tenancy.range == lease.extent)
             .expect("a lease is made and taken back by the same pool")
     }
 }
 
 /// The range from `from` up to `to`, if it is not empty.
 fn between(from: u64, to: u64) -> Option<PhysRange> {
-    use crate::mem::addr::PhysAddr;
     let start = u32::try_from(from).ok()?;
     let len = u32::try_from(to.checked_sub(from)?).ok()?;
     PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).ok()
 }
 
-/// The first `len` bytes of `gap` with this alignment.
-fn fit(gap: PhysRange, len: ByteLen, alignment: Alignment) -> Option<PhysRange> {
-    let start = gap.start().align_up(alignment).ok()?;
+/// The first `len` bytes of `gap` with this alignment and room for a guard page on either side.
+fn fit(gap: PhysRange, len: ByteLen, alignment: Alignment) -> Option<Lease> {
+    let guard = ByteLen::new(GUARD_PAGE_BYTES);
+    let start = gap
+        .start()
+        .checked_add(guard)
+        .ok()?
+        .align_up(alignment)
+        .ok()?;
     let range = PhysRange::new(start, len).ok()?;
-    gap.contains_range(range).then_some(range)
+    let extent = range.widened(guard).ok()?;
+    gap.contains_range(extent)
+        .then_some(Lease { range, extent })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mem::addr::PhysAddr;
 
     const PAGE: Alignment = Alignment::constant(4096);
     const TENANT: Tenant = Tenant {
@@ -233,7 +252,7 @@ mod tests {
     fn a_refusal_says_what_is_left() {
         let mut pool = pool();
         let refused = take(&mut pool, 0x20_0000).expect_err("too large");
-        assert_eq!(refused.largest_free, ByteLen::new(0x10_0000));
+        assert_eq!(refused.largest_free, ByteLen::new(0x10_0000 - 2 * 4096));
         assert!(take(&mut pool, 0).is_err(), "no lease is empty");
         assert_eq!(pool.used_bytes(), 0);
     }
@@ -244,13 +263,14 @@ mod tests {
         let leases: Vec<Lease> = (0..10)
             .map(|_| take(&mut pool, 9000).expect("room"))
             .collect();
-        assert_eq!(pool.used_bytes(), 90_000);
+        let used_bytes = 90_000 + 10 * 2 * 4096;
+        assert_eq!(pool.used_bytes(), used_bytes);
         for lease in leases {
             pool.release(lease);
         }
         assert_eq!(pool.used_bytes(), 0);
-        assert_eq!(pool.high_water_bytes(), 90_000);
-        assert_eq!(pool.largest_free(), ByteLen::new(0x10_0000));
+        assert_eq!(pool.high_water_bytes(), used_bytes);
+        assert_eq!(pool.largest_free(), ByteLen::new(0x10_0000 - 2 * 4096));
     }
 
     #[test]
@@ -263,16 +283,44 @@ mod tests {
             (dump.tenant.purpose, dump.tenant.pid),
             (Purpose::Quarantine, 0)
         );
-        assert_eq!(pool.used_bytes(), 4096);
+        assert_eq!(pool.used_bytes(), 3 * 4096);
         pool.release(lease);
         assert!(pool.leased().is_empty());
+    }
+
+    #[test]
+    fn condemned_memory_is_seen_and_never_leased_again() {
+        let mut pool = pool();
+        let lease = take(&mut pool, 8192).expect("room");
+        let at = lease.range();
+        pool.condemn(lease);
+        let dump = pool.leased().first().expect("one");
+        assert_eq!(dump.tenant.purpose, Purpose::Quarantine);
+        assert!(dump.range.contains_range(at));
+        let next = take(&mut pool, 8192).expect("room");
+        assert!(!next.range().overlaps(at));
+    }
+
+    #[test]
+    fn between_any_two_leases_are_two_pages_that_are_nobodys() {
+        let mut pool = pool();
+        let leases: Vec<Lease> = (1..6)
+            .map(|n| take(&mut pool, n * 4096).expect("room"))
+            .collect();
+        for pair in leases.windows(2) {
+            let [low, high] = pair else { continue };
+            let gap = u64::from(high.range().start().value()) - low.range().end();
+            assert!(gap >= 2 * 4096, "{gap}");
+        }
+        let first = leases.first().expect("one").range().start();
+        assert!(first.value() >= pool.arena().start().value() + 4096);
     }
 
     #[test]
     fn an_arena_that_ends_at_the_last_address_can_be_used_up() {
         let start = PhysAddr::new(0xffff_0000);
         let mut pool = Pool::new(PhysRange::new(start, ByteLen::new(0x1_0000)).expect("a range"));
-        let lease = take(&mut pool, 0x1_0000).expect("all of it");
+        let lease = take(&mut pool, 0x1_0000 - 2 * 4096).expect("all of it");
         assert_eq!(pool.largest_free(), ByteLen::ZERO);
         assert!(take(&mut pool, 1).is_err());
         pool.release(lease);

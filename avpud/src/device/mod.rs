@@ -4,6 +4,7 @@
 //! A device never interprets what is written to it; the order of accesses is the driver's affair.
 
 pub mod error;
+pub mod guard;
 pub mod linux;
 #[cfg(feature = "model")]
 pub mod model;

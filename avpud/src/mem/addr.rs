@@ -296,6 +296,27 @@ impl PhysRange {
         Self::new(self.start.checked_add(ByteLen(offset.0))?, len)
     }
 
+    /// The `len` bytes before the range.
+    pub fn before(self, len: ByteLen) -> Result<Self, AddressError> {
+        let start = self.start.0.checked_sub(len.0);
+        let start = start.ok_or(AddressError::Below {
+            address: self.start.0,
+            base: len.0,
+        })?;
+        Self::new(PhysAddr(start), len)
+    }
+
+    /// The `len` bytes behind the range.
+    pub fn behind(self, len: ByteLen) -> Result<Self, AddressError> {
+        Self::new(self.last().checked_add(ByteLen(1))?, len)
+    }
+
+    /// The range with `len` bytes more on either side.
+    pub fn widened(self, len: ByteLen) -> Result<Self, AddressError> {
+        let all = self.len_bytes().checked_add(len)?.checked_add(len)?;
+        Self::new(self.before(len)?.start, all)
+    }
+
     /// Where `address` lies relative to the start; refused when it lies outside.
     pub fn offset_of(self, address: PhysAddr) -> Result<RegionOffset, AddressError> {
         let offset = address.offset_from(self.start)?;
@@ -461,5 +482,23 @@ mod tests {
         assert!(region.contains(PhysAddr::new(0x1000)));
         assert!(region.contains_range(range(0x1000, 0x100)));
         assert!(!region.contains_range(range(0x1001, 0x100)));
+    }
+
+    #[test]
+    fn margins_lie_beside_the_range_and_inside_the_address_space() {
+        let page = ByteLen::new(0x1000);
+        let range = PhysRange::new(PhysAddr::new(0x5000), ByteLen::new(0x2100)).expect("a range");
+        let (before, behind) = (range.before(page), range.behind(page));
+        let (before, behind) = (before.expect("room"), behind.expect("room"));
+        assert_eq!((before.start().value(), before.end()), (0x4000, 0x5000));
+        assert_eq!((behind.start().value(), behind.end()), (0x7100, 0x8100));
+        let all = range.widened(page).expect("room");
+        assert_eq!((all.start(), all.last()), (before.start(), behind.last()));
+        let low = PhysRange::new(PhysAddr::new(0xfff), page).expect("a range");
+        assert!(low.before(page).is_err() && low.widened(page).is_err());
+        let high = PhysRange::new(PhysAddr::new(0xffff_f000), page).expect("a range");
+        assert!(high.behind(page).is_err() && high.widened(page).is_err());
+        let last = PhysRange::new(PhysAddr::new(0xffff_e000), page).expect("a range");
+        assert_eq!(last.behind(page), Ok(high));
     }
 }

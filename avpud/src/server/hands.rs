@@ -4,8 +4,8 @@ use super::connection::Fault;
 use super::ring::Ring;
 use super::{End, Server, clock};
 use crate::codec::join::join;
-use crate::core::event::{Attach, CloseReason, Input, LeaseKey, Note, Output, SessionKey};
-use crate::device::{Caching, Device, Export};
+use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Note, Output, SessionKey};
+use crate::device::{Caching, Device, Export, guard};
 use crate::driver::Completion;
 use crate::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome, PictureHeader};
 use crate::mem::addr::{ByteLen, PhysRange};
@@ -103,16 +103,18 @@ impl<D: Device> Server<D> {
                 let result = self.create_channel(channel, id, &setup, memory, ring_bytes);
                 self.answer(Input::ChannelCreated { channel, result });
             }
-            Output::DestroyChannel { channel } => self.destroy_channel(channel),
+            Output::DestroyChannel { channel, memory } => {
+                let guards = self.destroy_channel(channel, memory);
+                self.answer(Input::MemoryReturned { memory, guards });
+            }
             Output::GrantLease { lease, memory } => {
                 let result = self.grant(lease, memory);
                 self.answer(Input::LeaseGranted { lease, result });
             }
             Output::RevokeLease { lease, memory } => {
                 drop(self.holdings.take_lease(lease));
-                if let Err(cause) = self.engine.device().withdraw(memory) {
-                    warn!(self.log, "source memory was not taken back"; "cause" => %cause);
-                }
+                let guards = self.withdraw(memory);
+                self.answer(Input::MemoryReturned { memory, guards });
             }
             Output::Submit(job) => self.submit(&job),
             Output::Deliver {
@@ -208,6 +210,7 @@ impl<D: Device> Server<D> {
             .rings
             .get_mut(usize::from(channel.index()))
             .ok_or("expected a channel within the limit")?;
+        guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
         self.engine
             .open_channel(channel, setup, memory)
             .map_err(|error| error.to_string())?;
@@ -215,25 +218,15 @@ impl<D: Device> Server<D> {
         Ok(())
     }
 
-    fn destroy_channel(&mut self, channel: ChannelKey) {
+    fn destroy_channel(&mut self, channel: ChannelKey, memory: PhysRange) -> Guards {
         if let Some(slot) = self.holdings.rings.get_mut(usize::from(channel.index())) {
             *slot = None;
         }
-        match self.engine.close_channel(channel) {
-            Ok(violations) => {
-                for violation in violations {
-                    error!(self.log, "the encoder wrote beyond a buffer";
-                        "channel" => channel.index(), "where" => ?violation);
-                }
-            }
-            Err(cause) => {
-                error!(self.log, "a channel was not closed cleanly";
-                    "channel" => channel.index(), "cause" => %cause);
-            }
-        }
+        self.close_channel(channel, memory)
     }
 
     fn grant(&mut self, lease: LeaseKey, memory: PhysRange) -> Result<BufferAccess, String> {
+        guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
         let export = self.engine.device().export(memory);
         match export.map_err(|error| error.to_string())? {
             Export::None => Ok(BufferAccess::None),
@@ -368,6 +361,10 @@ impl<D: Device> Server<D> {
                 outcome,
             } => warn!(self.log, "a picture failed"; "channel" => channel.index(),
                 "job" => job.value(), "outcome" => ?outcome, "suppressed" => suppressed),
+            Note::MemoryCondemned { memory, guards } => {
+                error!(self.log, "memory is out of use from here on"; "memory" => %memory,
+                    "guards" => ?guards);
+            }
             Note::EngineOffline { engine } => {
                 error!(self.log, "the encoder cannot be brought back"; "engine" => engine.index());
             }

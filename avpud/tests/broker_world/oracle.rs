@@ -168,8 +168,9 @@ impl Oracle {
                 let before = self.channels.insert(*channel, view);
                 assert!(before.is_none(), "a channel's slot is used twice");
             }
-            Output::DestroyChannel { channel } => {
+            Output::DestroyChannel { channel, memory } => {
                 let view = self.channels.remove(channel).expect("a live channel");
+                assert_eq!(view.memory, *memory);
                 assert_eq!(view.delivering, None, "destroyed while being delivered");
                 if let Some(job) = self.in_flight.filter(|_| !self.offline) {
                     assert_ne!(job.channel, *channel, "destroyed while in flight");

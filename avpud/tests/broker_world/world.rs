@@ -8,7 +8,7 @@ use avpu_proto::request::{ReleasePackets, Request};
 use avpu_proto::types::{BufferAccess, Epoch, Profile, Sequence};
 use avpud::core::Broker;
 use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
-use avpud::core::event::{Input, Output, Peer, SessionKey};
+use avpud::core::event::{Guards, Input, Output, Peer, SessionKey};
 use avpud::core::time::Micros;
 use avpud::job::{
     EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId, JobOutcome, PictureStats,
@@ -391,7 +391,12 @@ impl World {
                 self.oracle.closed(session);
                 self.broker.handle(self.now, Input::Closed { session });
             }
-            Output::DestroyChannel { .. } | Output::RevokeLease { .. } | Output::Note(_) => {}
+            Output::DestroyChannel { memory, .. } | Output::RevokeLease { memory, .. } => {
+                let guards = Guards::Intact;
+                self.broker
+                    .handle(self.now, Input::MemoryReturned { memory, guards });
+            }
+            Output::Note(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::core::Broker;
 use crate::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
-use crate::core::event::{Attach, Input, Note, Output, Peer, SessionKey};
+use crate::core::event::{Attach, Guards, Input, Note, Output, Peer, SessionKey};
 use crate::core::time::Micros;
 use crate::job::{
     ChannelKey, EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId, JobOutcome,
@@ -86,6 +86,8 @@ pub(super) struct World {
     /// Resets are answered by the script.
     pub(super) resets_asked: u32,
     pub(super) destroyed: Vec<ChannelKey>,
+    /// What the guards of the memory that comes back next say.
+    pub(super) guards: Guards,
     pub(super) finished: Option<bool>,
     request_next: u16,
 }
@@ -109,6 +111,7 @@ impl World {
             setup_fails: false,
             resets_asked: 0,
             destroyed: Vec::new(),
+            guards: Guards::Intact,
             finished: None,
             request_next: 0,
         }
@@ -174,14 +177,24 @@ impl World {
                 Output::Submit(job) => self.jobs.push_back(job),
                 Output::Note(note) => self.notes.push(note),
                 Output::Reset { .. } => self.resets_asked += 1,
-                Output::DestroyChannel { channel } => self.destroyed.push(channel),
+                Output::DestroyChannel { channel, memory } => {
+                    self.destroyed.push(channel);
+                    self.give_back(memory);
+                }
+                Output::RevokeLease { memory, .. } => self.give_back(memory),
                 Output::Finished { restart } => self.finished = Some(restart),
                 Output::Close { session, .. } => {
                     self.broker.handle(self.now, Input::Closed { session });
                 }
-                Output::RevokeLease { .. } | Output::Discard { .. } => {}
+                Output::Discard { .. } => {}
             }
         }
+    }
+
+    fn give_back(&mut self, memory: PhysRange) {
+        let guards = core::mem::replace(&mut self.guards, Guards::Intact);
+        self.broker
+            .handle(self.now, Input::MemoryReturned { memory, guards });
     }
 
     fn setup_result<T>(&mut self, value: T) -> Result<T, String> {

@@ -1,0 +1,34 @@
+//! Memory on its way back: from its last use, over a look at its guards, to the pool.
+//!
+//! The shell is asked to take memory away from whoever reached it. It answers with what the guards around it say, and
+//! only then the memory may be leased again, or never, when something wrote where nobody may.
+
+use crate::core::broker::Broker;
+use crate::core::event::{Guards, Note};
+use crate::core::pool::Lease;
+use crate::mem::addr::PhysRange;
+
+impl Broker {
+    /// Keeps memory that the shell was asked to take back until [`Self::handle_memory_returned`].
+    pub(super) fn retire(&mut self, memory: Lease) {
+        self.retiring.push(memory);
+    }
+
+    pub(super) fn handle_memory_returned(&mut self, memory: PhysRange, guards: Guards) {
+        let index = self.retiring.iter().position(|m| m.range() == memory);
+        let Some(index) = index else {
+            return;
+        };
+        let lease = self.retiring.swap_remove(index);
+        if guards == Guards::Intact {
+            self.pool.release(lease);
+            return;
+        }
+        if let Guards::Broken(count) = guards {
+            let broken = &mut self.counters.guards_broken;
+            *broken = broken.saturating_add(count);
+        }
+        self.pool.condemn(lease);
+        self.note(Note::MemoryCondemned { memory, guards });
+    }
+}
