@@ -4,6 +4,7 @@
 pub mod alloc;
 pub mod bench;
 pub mod daemon;
+pub mod in_process;
 pub mod skip;
 pub mod stream;
 pub mod vectors;

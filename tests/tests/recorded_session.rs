@@ -3,18 +3,14 @@
 
 use avpu_client::proto::types::{Profile, RateControl};
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame};
-use avpu_tests::daemon::Scratch;
+use avpu_tests::in_process::InProcess;
 use avpu_tests::vectors::session::{self, OTHER_LINES, PICTURES, Recorded};
-use avpud::config::Config;
 use avpud::device::trace::{Access, Traced};
 use avpud::device::{Device, model};
 use avpud::hw::regs::Reg;
-use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{Signal, raise};
+use avpud::server::End;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// Longer than anything here takes, also on a busy machine.
@@ -91,47 +87,22 @@ fn drive(socket: &Path) {
 
 /// Everything that is done to a device while `drive` has a daemon; its mask has these lines of other cores at first.
 fn trace(other_lines: u32) -> Vec<Access> {
-    let scratch = Scratch::new("session");
-    let socket = scratch.path().join("socket");
-    let folder = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
-    folder
-        .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
-        .expect("the scratch folder can be watched");
     let log = Arc::new(Mutex::new(Vec::new()));
-    let daemon = thread::spawn({
-        let (socket, accesses) = (socket.clone(), Arc::clone(&log));
-        move || {
-            let config = Config::default();
-            let (log, lines_lost) = server::logger(config.log_format, config.log_level);
-            let lock = SocketLock::take(&socket).expect("the socket is free");
-            let opened = model::open("body=pattern,pace=free", &[], None);
-            let (mut device, interrupts, canceller) = opened.expect("the model starts");
-            device
-                .write(Reg::IrqMask, other_lines)
-                .expect("the model answers");
-            let sink = move |access| {
-                let mut log = accesses.lock().unwrap_or_else(PoisonError::into_inner);
-                log.push(access);
-            };
-            let encoder = Encoder {
-                device: Traced::new(device, sink),
-                interrupts,
-                canceller,
-                machine: Machine::developer(),
-            };
-            let shell = Shell {
-                log,
-                lines_lost,
-                lock,
-            };
-            server::serve(&config, shell, encoder).expect("the daemon serves")
-        }
+    let accesses = Arc::clone(&log);
+    let daemon = InProcess::start(move || {
+        let opened = model::open("body=pattern,pace=free", &[], None);
+        let (mut device, interrupts, canceller) = opened.expect("the model starts");
+        device
+            .write(Reg::IrqMask, other_lines)
+            .expect("the model answers");
+        let sink = move |access| {
+            let mut log = accesses.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push(access);
+        };
+        (Traced::new(device, sink), interrupts, canceller)
     });
-    // The socket gets its place by a rename, when it is ready.
-    folder.read_events().expect("inotify can be read");
-    drive(&socket);
-    raise(Signal::SIGTERM).expect("a process may signal itself");
-    assert_eq!(daemon.join().expect("the daemon ends"), End::Done);
+    drive(daemon.socket());
+    assert_eq!(daemon.stop(), End::Done);
     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut *log)
 }

@@ -147,6 +147,13 @@ impl Pool {
         self.used_bytes
     }
 
+    /// Bytes that nobody has and that cannot be leased.
+    pub(super) fn quarantined_bytes(&self) -> u64 {
+        let quarantined = |tenancy: &&Tenancy| tenancy.tenant.purpose == Purpose::Quarantine;
+        let bytes = |tenancy: &Tenancy| u64::from(tenancy.range.len().get());
+        self.leased.iter().filter(quarantined).map(bytes).sum()
+    }
+
     /// Most bytes ever leased at once.
     pub(super) const fn high_water_bytes(&self) -> u64 {
         self.high_water_bytes
@@ -297,6 +304,7 @@ mod tests {
         let dump = pool.leased().first().expect("one");
         assert_eq!(dump.tenant.purpose, Purpose::Quarantine);
         assert!(dump.range.contains_range(at));
+        assert_eq!(pool.quarantined_bytes(), 8192 + 2 * 4096);
         let next = take(&mut pool, 8192).expect("room");
         assert!(!next.range().overlaps(at));
     }

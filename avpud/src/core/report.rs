@@ -67,8 +67,8 @@ impl Broker {
             log_lines_lost: self.shell_counters.log_lines_lost,
             clients_expelled: self.shell_counters.clients_expelled,
             tickets_breached: 0,
-            quarantined_bytes: 0,
-            guards_broken: 0,
+            quarantined_bytes: self.pool.quarantined_bytes(),
+            guards_broken: self.counters.guards_broken,
         })
     }
 

@@ -128,3 +128,82 @@ fn address(source: AddressError) -> DeviceError {
         source,
     }
 }
+
+#[cfg(all(test, feature = "model"))]
+mod tests {
+    use super::*;
+    use crate::device::model::VirtualModel;
+    use crate::mem::addr::PhysAddr;
+
+    /// A model, and memory in the middle of its arena with the pages laid.
+    fn guarded() -> (VirtualModel, PhysRange) {
+        let mut device = VirtualModel::new("body=pattern,size=64K", &[], None).expect("a model");
+        let start = device.capabilities().arena.start();
+        let start = start.checked_add(ByteLen::new(0x4000)).expect("inside");
+        let memory = PhysRange::new(start, ByteLen::new(0x2000)).expect("a range");
+        lay(&mut device, memory).expect("the pages are in the arena");
+        (device, memory)
+    }
+
+    fn write(device: &mut VirtualModel, at: u32, bytes: &[u8]) {
+        let len = ByteLen::new(u32::try_from(bytes.len()).expect("few"));
+        let range = PhysRange::new(PhysAddr::new(at), len).expect("a range");
+        let region = device.map(range, Caching::Uncached).expect("inside");
+        region.write(RegionOffset::ZERO, bytes).expect("inside");
+    }
+
+    #[test]
+    fn pages_that_nobody_wrote_to_are_intact_whatever_the_memory_holds() {
+        let (mut device, memory) = guarded();
+        let (first, last) = (memory.start().value(), memory.last().value());
+        write(&mut device, first, &[0; 64]);
+        write(&mut device, last, &[PATTERN ^ 1]);
+        write(&mut device, first - GUARD_PAGE_BYTES - 1, &[0]);
+        write(&mut device, last + GUARD_PAGE_BYTES + 1, &[0]);
+        assert_eq!(inspect(&mut device, memory).expect("seen"), [None, None]);
+    }
+
+    #[test]
+    fn each_byte_of_each_page_is_looked_at() {
+        let (mut device, memory) = guarded();
+        let (first, last) = (memory.start().value(), memory.last().value());
+        for distance in [0, 1, 255, 256, 4000, GUARD_PAGE_BYTES - 1] {
+            for (page, at) in [
+                (GuardPage::Before, first - 1 - distance),
+                (GuardPage::Behind, last + 1 + distance),
+            ] {
+                lay(&mut device, memory).expect("the pages are in the arena");
+                write(&mut device, at, &[0]);
+                let broken = BrokenPage {
+                    page,
+                    nearest_byte: distance,
+                    changed_bytes: 1,
+                };
+                let found = inspect(&mut device, memory).expect("seen");
+                let found: Vec<BrokenPage> = found.into_iter().flatten().collect();
+                assert_eq!(found, [broken]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_told_with_its_side_and_distance() {
+        let (mut device, memory) = guarded();
+        write(&mut device, memory.last().value() + 17, &[0; 300]);
+        let [None, Some(broken)] = inspect(&mut device, memory).expect("seen") else {
+            panic!("expected the page behind to be broken");
+        };
+        assert_eq!(
+            broken.to_string(),
+            "300 bytes written behind the memory, the nearest 16 bytes away"
+        );
+    }
+
+    #[test]
+    fn a_page_outside_the_arena_is_an_error() {
+        let (mut device, _) = guarded();
+        let arena = device.capabilities().arena;
+        assert!(lay(&mut device, arena).is_err());
+        assert!(inspect(&mut device, arena).is_err());
+    }
+}

@@ -6,6 +6,7 @@
 //! client's, in silence.
 
 use super::error::DriverError;
+use crate::device::guard::PATTERN;
 use crate::device::{Caching, Device, FlushDirection};
 use crate::hw::layout::{
     ChannelMemory, Ep3Bank, GUARD_LEN_BYTES, LayoutError, PAYLOAD_OFFSET_BYTES, Parity, Span,
@@ -67,8 +68,6 @@ struct Part {
     region: MappedRegion,
 }
 
-/// What a guard holds: no pattern that the hardware is known to write, and no zero.
-const PATTERN: u8 = 0xa7;
 const GUARD_LEN: ByteLen = ByteLen::new(GUARD_LEN_BYTES);
 const GUARD_BYTES: usize = 256;
 const _: () = assert!(GUARD_LEN_BYTES == 256);

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::core::config::BrokerConfig;
 use crate::device::Capabilities;
 use crate::device::linux::{COST, PATIENCE_US, arena::MemoryMap};
+use crate::limits::GUARD_PAGE_BYTES;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use crate::server::{Machine, broker_config};
 use crate::trial::{Carved, Outcome, QP_MIN_UNSAID, QP_MIN_USUAL, Trial, Wish};
@@ -217,7 +218,8 @@ impl Plan {
 
 impl Tried {
     fn memory_bytes(&self) -> u64 {
-        let bytes = |(_, carved): &(Wish, Carved)| u64::from(carved.memory.len().get());
+        let guards = u64::from(2 * GUARD_PAGE_BYTES);
+        let bytes = |(_, carved): &(Wish, Carved)| u64::from(carved.memory.len().get()) + guards;
         self.opened.iter().map(bytes).sum()
     }
 

@@ -25,6 +25,8 @@ pub(crate) fn status(status: &StatusReport) -> String {
             "spurious interrupts",
             status.interrupts_spurious.to_string(),
         ),
+        ("guards broken", status.guards_broken.to_string()),
+        ("quarantined KiB", kib(status.quarantined_bytes)),
         ("clients expelled", status.clients_expelled.to_string()),
         ("log lines lost", status.log_lines_lost.to_string()),
     ];

@@ -4,5 +4,6 @@ mod channels;
 mod encoding;
 mod leaving;
 mod readers;
+mod retiring;
 mod sources;
 mod world;

@@ -1,0 +1,92 @@
+//! The daemon as a thread of a test, with a device that the test looks into or disturbs.
+//!
+//! One at a time in a process: it ends by a signal, which everyone in the process would get.
+
+use crate::daemon::Scratch;
+use avpud::config::Config;
+use avpud::device::{Device, IrqCanceller, IrqSource};
+use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{Signal, raise};
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct InProcess {
+    thread: JoinHandle<End>,
+    socket: PathBuf,
+    _scratch: Scratch,
+}
+
+impl InProcess {
+    /// Starts a daemon on the device that `open` makes, and waits until it serves.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start<D, S, C>(open: impl FnOnce() -> (D, S, C) + Send + 'static) -> Self
+    where
+        D: Device,
+        S: IrqSource + 'static,
+        C: IrqCanceller + 'static,
+    {
+        let scratch = Scratch::new("in-process");
+        let socket = scratch.path().join("socket");
+        let folder = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
+        folder
+            .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
+            .expect("the scratch folder can be watched");
+        let path = socket.clone();
+        let thread = thread::spawn(move || {
+            let config = Config::default();
+            let (log, lines_lost) = server::logger(config.log_format, config.log_level);
+            let lock = SocketLock::take(&path).expect("the socket is free");
+            let (device, interrupts, canceller) = open();
+            let encoder = Encoder {
+                device,
+                interrupts,
+                canceller,
+                machine: Machine::developer(),
+            };
+            let shell = Shell {
+                log,
+                lines_lost,
+                lock,
+            };
+            server::serve(&config, shell, encoder).expect("the daemon serves")
+        });
+        // The socket gets its place by a rename, when it is ready.
+        folder.read_events().expect("inotify can be read");
+        Self {
+            thread,
+            socket,
+            _scratch: scratch,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Tells it to end, and says how it did.
+    ///
+    /// # Panics
+    /// When it panicked.
+    #[must_use]
+    pub fn stop(self) -> End {
+        raise(Signal::SIGTERM).expect("a process may signal itself");
+        self.join()
+    }
+
+    /// Waits until it ends by itself, and says how it did.
+    ///
+    /// # Panics
+    /// When it panicked.
+    #[must_use]
+    pub fn join(self) -> End {
+        self.thread.join().expect("the daemon ends")
+    }
+}
