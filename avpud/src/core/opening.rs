@@ -120,6 +120,8 @@ impl Broker {
             weight: parameters.weight,
             preroll_bytes: channel.ring.data_bytes() / 2,
             fps_out: parameters.fps,
+            picture_bytes_max: parameters.picture_bytes_max,
+            ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
             ..ChannelOpened::default()
         };
         let note = Note::ChannelOpened {

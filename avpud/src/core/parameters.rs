@@ -1,11 +1,13 @@
 //! The parameters of a new channel: parsed once from what the client asked, with the protocol's defaults filled in.
 //!
-//! Defaults: 25/1 pictures a second, a group of pictures of two seconds, fixed QP 30; constant bitrate uses QP 20 to 48.
+//! Defaults: 25/1 pictures a second, a group of pictures of two seconds, fixed QP 30; a bitrate is kept with QP 20 to 48,
+//! and may be exceeded up to twice where an average is asked for.
 
 use crate::core::config::BrokerConfig;
 use crate::core::refusal::Refusal;
 use crate::picture::{
-    self, BitRate, ChannelSetup, Coding, Entropy, Geometry, PictureSize, Qp, QpRange, StreamCount,
+    self, BitRate, ChannelSetup, Coding, Entropy, Geometry, PictureSize, Psnr, Qp, QpDelta,
+    QpRange, RateTuning, StreamCount,
 };
 use avpu_proto::limits::NAME_LEN_MAX;
 use avpu_proto::request::OpenChannel;
@@ -24,6 +26,10 @@ pub(super) struct Parameters {
     pub(super) weight: u16,
     pub(super) fps: FrameRate,
     pub(super) rate_control: RateControl,
+    /// What the client asked for; absent: the controller chooses.
+    pub(super) ip_qp_delta: Option<u8>,
+    /// Most bytes of a picture; 0: no limit but the stream buffer's.
+    pub(super) picture_bytes_max: u32,
     /// 0: the daemon chooses.
     pub(super) ring_bytes: u32,
 }
@@ -46,7 +52,7 @@ impl Parameters {
             frame_rate,
             coding: coding(wish.profile, config)?,
             rate_control: rate_control_of(rate_control)?,
-            rate_tuning: picture::RateTuning::default(),
+            rate_tuning: rate_tuning(wish.ip_qp_delta, wish.picture_bytes_max)?,
             gop_length: gop_length(wish.gop_length, fps)?,
             stream_count: StreamCount::TWO,
         };
@@ -65,6 +71,8 @@ impl Parameters {
             weight: wish.weight.max(1),
             fps,
             rate_control,
+            ip_qp_delta: wish.ip_qp_delta,
+            picture_bytes_max: wish.picture_bytes_max,
             ring_bytes: wish.ring_bytes,
         })
     }
@@ -76,14 +84,12 @@ fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
         && wish.deadline_us == 0
         && wish.preroll_bytes == 0
         && wish.fps_out == FrameRate::default()
-        && wish.ip_qp_delta.is_none()
-        && wish.picture_bytes_max == 0
         && !wish.access_unit_delimiters;
     if plain {
         return Ok(());
     }
     Err(unsupported(
-        "expected a channel without overload policy, deadline, pre-roll budget, decimation, I/P delta, picture limit and delimiters, found one of them",
+        "expected a channel without overload policy, deadline, pre-roll budget, decimation and delimiters, found one of them",
     ))
 }
 
@@ -131,8 +137,10 @@ fn coding(profile: Profile, config: &BrokerConfig) -> Result<Coding, Refusal> {
     }
 }
 
-fn with_defaults(wish: RateControl) -> RateControl {
-    let or = |value: u8, default: u8| if value == 0 { default } else { value };
+/// The same wish with a number wherever the client left the choice to the daemon.
+pub(super) fn with_defaults(wish: RateControl) -> RateControl {
+    // Twice a large average is more than any level allows.
+    let most = |average: u32, max: u32| or(max, average.saturating_mul(2).min(BITRATE_BPS_MAX));
     match wish {
         RateControl::FixQp { qp } => RateControl::FixQp {
             qp: or(qp, QP_DEFAULT),
@@ -142,44 +150,170 @@ fn with_defaults(wish: RateControl) -> RateControl {
             qp_min,
             qp_max,
         } => {
-            // One bound beyond the other's default moves that default along.
-            let (low, high) = (or(qp_min, CBR_QP_MIN), or(qp_max, CBR_QP_MAX));
+            let (qp_min, qp_max) = bounds(qp_min, qp_max);
             RateControl::Cbr {
                 bitrate_bps,
-                qp_min: if qp_min == 0 { low.min(high) } else { low },
-                qp_max: if qp_max == 0 { high.max(low) } else { high },
+                qp_min,
+                qp_max,
             }
         }
-        // Refused by `rate_control_of`.
-        other => other,
+        RateControl::Vbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+        } => {
+            let (qp_min, qp_max) = bounds(qp_min, qp_max);
+            RateControl::Vbr {
+                bitrate_bps,
+                bitrate_max_bps: most(bitrate_bps, bitrate_max_bps),
+                qp_min,
+                qp_max,
+            }
+        }
+        RateControl::CappedVbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+            psnr_max_cdb,
+        } => {
+            let (qp_min, qp_max) = bounds(qp_min, qp_max);
+            RateControl::CappedVbr {
+                bitrate_bps,
+                bitrate_max_bps: most(bitrate_bps, bitrate_max_bps),
+                qp_min,
+                qp_max,
+                psnr_max_cdb: or(psnr_max_cdb, PSNR_MAX_CDB_DEFAULT),
+            }
+        }
+        RateControl::CappedQuality {
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+            psnr_cdb,
+        } => {
+            let (qp_min, qp_max) = bounds(qp_min, qp_max);
+            RateControl::CappedQuality {
+                bitrate_max_bps,
+                qp_min,
+                qp_max,
+                psnr_cdb: or(psnr_cdb, PSNR_CDB_DEFAULT),
+            }
+        }
     }
 }
 
-fn rate_control_of(wish: RateControl) -> Result<picture::RateControl, Refusal> {
-    let qp = |value: u8| Qp::new(u32::from(value)).map_err(invalid);
-    match wish {
-        RateControl::FixQp { qp: value } => Ok(picture::RateControl::FixQp { qp: qp(value)? }),
+fn or<T: Default + PartialEq>(value: T, default: T) -> T {
+    if value == T::default() {
+        default
+    } else {
+        value
+    }
+}
+
+/// One bound beyond the other's default moves that default along.
+fn bounds(qp_min: u8, qp_max: u8) -> (u8, u8) {
+    let (low, high) = (or(qp_min, RATED_QP_MIN), or(qp_max, RATED_QP_MAX));
+    (
+        if qp_min == 0 { low.min(high) } else { low },
+        if qp_max == 0 { high.max(low) } else { high },
+    )
+}
+
+/// A wish without zeros in the device's words.
+pub(super) fn rate_control_of(wish: RateControl) -> Result<picture::RateControl, Refusal> {
+    let range = |qp_min: u8, qp_max: u8| QpRange::new(qp(qp_min)?, qp(qp_max)?).map_err(invalid);
+    let psnr = |cdb: u16| Psnr::new(u32::from(cdb)).map_err(invalid);
+    Ok(match wish {
+        RateControl::FixQp { qp: value } => picture::RateControl::FixQp { qp: qp(value)? },
         RateControl::Cbr {
             bitrate_bps,
             qp_min,
             qp_max,
+        } => picture::RateControl::Cbr {
+            target: bitrate(bitrate_bps)?,
+            range: range(qp_min, qp_max)?,
+        },
+        RateControl::Vbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
         } => {
-            if !(BITRATE_BPS_MIN..=BITRATE_BPS_MAX).contains(&bitrate_bps) {
-                return Err(Refusal::Invalid(format!(
-                    "expected a bitrate from {BITRATE_BPS_MIN} to {BITRATE_BPS_MAX} bit/s, found {bitrate_bps}"
-                )));
+            let (target, max) = bitrates(bitrate_bps, bitrate_max_bps)?;
+            picture::RateControl::Vbr {
+                target,
+                max,
+                range: range(qp_min, qp_max)?,
             }
-            Ok(picture::RateControl::Cbr {
-                target: BitRate::new(bitrate_bps).map_err(invalid)?,
-                range: QpRange::new(qp(qp_min)?, qp(qp_max)?).map_err(invalid)?,
-            })
         }
-        RateControl::Vbr { .. }
-        | RateControl::CappedVbr { .. }
-        | RateControl::CappedQuality { .. } => Err(unsupported(
-            "expected rate control FixQp or Cbr, found another mode",
-        )),
+        RateControl::CappedVbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+            psnr_max_cdb,
+        } => {
+            let (target, max) = bitrates(bitrate_bps, bitrate_max_bps)?;
+            picture::RateControl::CappedVbr {
+                target,
+                max,
+                range: range(qp_min, qp_max)?,
+                psnr_max: psnr(psnr_max_cdb)?,
+            }
+        }
+        RateControl::CappedQuality {
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+            psnr_cdb,
+        } => picture::RateControl::CappedQuality {
+            max: bitrate(bitrate_max_bps)?,
+            range: range(qp_min, qp_max)?,
+            psnr: psnr(psnr_cdb)?,
+        },
+    })
+}
+
+fn qp(value: u8) -> Result<Qp, Refusal> {
+    Qp::new(u32::from(value)).map_err(invalid)
+}
+
+fn bitrate(bps: u32) -> Result<BitRate, Refusal> {
+    if !(BITRATE_BPS_MIN..=BITRATE_BPS_MAX).contains(&bps) {
+        return Err(Refusal::Invalid(format!(
+            "expected a bitrate from {BITRATE_BPS_MIN} to {BITRATE_BPS_MAX} bit/s, found {bps}"
+        )));
     }
+    BitRate::new(bps).map_err(invalid)
+}
+
+/// An average and what it may come to.
+fn bitrates(average_bps: u32, max_bps: u32) -> Result<(BitRate, BitRate), Refusal> {
+    let average = bitrate(average_bps)?;
+    if max_bps < average_bps {
+        return Err(Refusal::Invalid(format!(
+            "expected a largest bitrate of at least the average {average_bps} bit/s, found {max_bps}"
+        )));
+    }
+    Ok((average, bitrate(max_bps)?))
+}
+
+pub(super) fn rate_tuning(
+    ip_qp_delta: Option<u8>,
+    picture_bytes_max: u32,
+) -> Result<RateTuning, Refusal> {
+    let idr_finer_by = ip_qp_delta.map(|steps| QpDelta::new(u32::from(steps)));
+    if (1..PICTURE_BYTES_LEAST).contains(&picture_bytes_max) {
+        return Err(Refusal::Invalid(format!(
+            "expected at least {PICTURE_BYTES_LEAST} bytes for the largest picture, found {picture_bytes_max}"
+        )));
+    }
+    Ok(RateTuning {
+        idr_finer_by: idr_finer_by.transpose().map_err(invalid)?,
+        picture_max_bytes: NonZeroU32::new(picture_bytes_max),
+    })
 }
 
 fn gop_length(wish: u32, fps: FrameRate) -> Result<NonZeroU32, Refusal> {
@@ -221,11 +355,17 @@ const FPS_MAX: u64 = 240;
 const SECONDS_PER_FRAME_MAX: u64 = 3600;
 /// QP of a channel whose client names none.
 const QP_DEFAULT: u8 = 30;
-/// Lowest QP that constant bitrate uses by itself. Under it stream buffers are sized for the finest quantiser, and one
+/// Lowest QP that a bitrate is kept with unless the client says. Under it stream buffers are sized for the finest quantiser, and one
 /// 1080p channel takes half as much memory again.
-const CBR_QP_MIN: u8 = 20;
-/// Highest QP that constant bitrate uses by itself.
-const CBR_QP_MAX: u8 = 48;
+const RATED_QP_MIN: u8 = 20;
+/// Highest QP that a bitrate is kept with unless the client says.
+const RATED_QP_MAX: u8 = 48;
+/// Luma PSNR beyond which better pictures are not worth their bits, in hundredths of a decibel.
+const PSNR_MAX_CDB_DEFAULT: u16 = 4200;
+/// Luma PSNR aimed at, in hundredths of a decibel.
+const PSNR_CDB_DEFAULT: u16 = 3800;
+/// A limit below this holds headers and nothing else.
+const PICTURE_BYTES_LEAST: u32 = 1024;
 /// Below this a stream is parameter sets and little else.
 const BITRATE_BPS_MIN: u32 = 4_000;
 /// What the highest level allows in the highest profile.

@@ -21,8 +21,7 @@ impl Broker {
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
             "service classes are recorded but not yet told apart".to_owned(),
-            "overload policies other than Reject, deadlines, pre-roll budgets, decimation, I/P deltas, picture limits and access unit delimiters are not supported yet".to_owned(),
-            "rate control Vbr, CappedVbr and CappedQuality is not supported yet".to_owned(),
+            "overload policies other than Reject, deadlines, pre-roll budgets, decimation and access unit delimiters are not supported yet".to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
         let missing = known.iter().filter(|p| !config.profiles.contains(p));

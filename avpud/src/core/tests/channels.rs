@@ -106,6 +106,26 @@ fn what_is_not_supported_or_out_of_range_is_refused_by_name() {
         rate(cbr(u32::MAX, 0, 0)),
         rate(cbr(1_000_000, 40, 30)),
         rate(cbr(1_000_000, 20, 99)),
+        rate(RateControl::Vbr {
+            bitrate_bps: 1_000_000,
+            bitrate_max_bps: 999_999,
+            qp_min: 0,
+            qp_max: 0,
+        }),
+        rate(RateControl::CappedQuality {
+            bitrate_max_bps: 1_000_000,
+            qp_min: 0,
+            qp_max: 0,
+            psnr_cdb: 6001,
+        }),
+        OpenChannel {
+            ip_qp_delta: Some(11),
+            ..small()
+        },
+        OpenChannel {
+            picture_bytes_max: 1023,
+            ..small()
+        },
         name(&"x".repeat(33)),
         name("a\nb"),
         name(" main"),
@@ -141,6 +161,54 @@ fn defaults_are_filled_in_and_told() {
     assert_eq!(opened.epoch.value(), 9);
     assert_eq!(opened.source.stored_lines, 192);
     assert!(opened.ring_bytes.is_power_of_two());
+}
+
+#[test]
+fn every_mode_of_rate_control_is_told_with_its_defaults() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let capped = world.open(
+        app,
+        OpenChannel {
+            rate_control: RateControl::CappedVbr {
+                bitrate_bps: 800_000,
+                bitrate_max_bps: 0,
+                qp_min: 0,
+                qp_max: 15,
+                psnr_max_cdb: 0,
+            },
+            ip_qp_delta: Some(3),
+            picture_bytes_max: 40_000,
+            ..small()
+        },
+    );
+    let expected = RateControl::CappedVbr {
+        bitrate_bps: 800_000,
+        bitrate_max_bps: 1_600_000,
+        qp_min: 15,
+        qp_max: 15,
+        psnr_max_cdb: 4200,
+    };
+    assert_eq!(capped.rate_control, expected);
+    assert_eq!(capped.ip_qp_delta, 3);
+    assert_eq!(capped.picture_bytes_max, 40_000);
+    let quality = RateControl::CappedQuality {
+        bitrate_max_bps: 800_000,
+        qp_min: 22,
+        qp_max: 0,
+        psnr_cdb: 0,
+    };
+    let wish = OpenChannel {
+        rate_control: quality,
+        ..small()
+    };
+    let expected = RateControl::CappedQuality {
+        bitrate_max_bps: 800_000,
+        qp_min: 22,
+        qp_max: 48,
+        psnr_cdb: 3800,
+    };
+    assert_eq!(world.open(app, wish).rate_control, expected);
 }
 
 #[test]
