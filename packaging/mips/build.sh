@@ -10,7 +10,8 @@
 #
 # Writes target/mips/<static|dynamic|test>-<one|each>/ and target/mips/avpud-VERSION-mipsel-<static|dynamic|test>.tar.gz.
 # Needs: gcc for mipsel (Debian: gcc-mipsel-linux-gnu libc6-dev-mipsel-cross) and the toolchain's rust-src component;
-# std is built from source because no prebuilt one exists for this target.
+# std is built from source because no prebuilt one exists for this target. That target has no 64-bit atomics: whatever
+# uses one does not compile here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=packaging/mips
@@ -87,6 +88,7 @@ else
 	chmod 644 "$image/etc/avpud.conf"
 	install -m 755 packaging/init/S29avpud "$image/etc/init.d/S29avpud"
 	install -m 644 "$here/README" "$image/README.avpud"
+	rm -f "$built"/mips/avpud-*-"mipsel-$kind.tar.gz"
 	# The same input gives the same archive: names in order, no owner, no date of today.
 	tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$image" README.avpud etc usr |
 		gzip -9n >"$built/mips/$name.tar.gz"
