@@ -138,7 +138,8 @@ pub struct ChannelOpened {
     pub ip_qp_delta: u8,
     /// Effective limit of a picture; 0: none but the stream buffer's.
     pub picture_bytes_max: u32,
-    /// Longest time from Submit to the start of the encoder while the channel keeps to `fps`; 0: none is promised.
+    /// Longest wait for the start of the encoder while the channel keeps to `fps`, counted from Submit, or for a frame that
+    /// comes early from when it was due; 0: none is promised.
     pub ticket_us: u32,
 }
 

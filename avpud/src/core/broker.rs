@@ -69,6 +69,7 @@ pub(super) struct Counters {
     pub(super) pictures_failed: u32,
     pub(super) interrupts_spurious: u32,
     pub(super) guards_broken: u32,
+    pub(super) tickets_breached: u32,
 }
 
 /// What the shell counts itself and the status report shows.
@@ -104,7 +105,7 @@ impl Broker {
             pool: Pool::new(config.arena),
             retiring: Vec::new(),
             engine: Engine::new(),
-            arbiter: Arbiter::new(),
+            arbiter: Arbiter::new(slots),
             timers: Timers::new(),
             job_next: JobId::FIRST,
             channel_next: ChannelId::new(1),

@@ -7,6 +7,7 @@
 //! Frames are encoded in the order of their acceptance, at most one of a channel at a time. A frame is in exactly one
 //! place: the queue, the engine (`in_flight`), or the shell's hands (`delivering`).
 
+use crate::core::arbiter::Head;
 use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
 use crate::core::delivery::{PacketPicture, Reservation, Ring};
@@ -16,6 +17,7 @@ use crate::core::pool::Lease;
 use crate::core::reader::Reader;
 use crate::core::sources::Holder;
 use crate::core::stats::ChannelStats;
+use crate::core::ticket::Contract;
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, JobId};
 use crate::mem::addr::{ByteLen, PhysRange};
@@ -45,6 +47,9 @@ pub(super) struct Channel {
     pub(super) frame_next: FrameNumber,
     pub(super) coder: Coder,
     pub(super) cost: PictureCost,
+    pub(super) contract: Contract,
+    /// Longest wait that is promised; 0: none.
+    pub(super) ticket_us: u32,
     pub(super) ring: Ring,
     pub(super) readers: Vec<Reader>,
     pub(super) stats: ChannelStats,
@@ -89,6 +94,10 @@ pub(super) struct Frame {
     pub(super) cookie: u64,
     pub(super) force_idr: bool,
     pub(super) accepted: Micros,
+    /// It came no sooner than the channel's rate allows.
+    pub(super) in_rate: bool,
+    /// So did every frame of the channel that was still before it.
+    pub(super) kept: bool,
 }
 
 /// The frame in the engine.
@@ -123,6 +132,8 @@ pub(super) struct Foundation {
     pub(super) memory: Lease,
     pub(super) coder: Coder,
     pub(super) cost: PictureCost,
+    pub(super) contract: Contract,
+    pub(super) ticket_us: u32,
     pub(super) ring: Ring,
     pub(super) request: u16,
 }
@@ -147,6 +158,8 @@ impl Channel {
             frame_next: FrameNumber::new(0),
             coder: of.coder,
             cost: of.cost,
+            contract: of.contract,
+            ticket_us: of.ticket_us,
             ring: of.ring,
             readers: Vec::new(),
             stats: ChannelStats::new(),
@@ -184,6 +197,24 @@ impl Channel {
         self.in_flight.is_none()
             && !self.queue.is_empty()
             && matches!(self.life, Life::Serving | Life::Draining)
+    }
+
+    /// The frame to encode next, if one may be.
+    pub(super) fn head(&self) -> Option<Head> {
+        let frame = self.queue.front().filter(|_| self.is_ready())?;
+        Some(Head {
+            accepted: frame.accepted,
+            in_rate: frame.in_rate,
+        })
+    }
+
+    /// Whether every frame that waits or is encoded came no sooner than the rate allows.
+    pub(super) fn keeps_rate(&self) -> bool {
+        let last = self
+            .queue
+            .back()
+            .or(self.in_flight.as_ref().map(|f| &f.frame));
+        last.is_none_or(|frame| frame.kept)
     }
 
     /// Whether the engine or the shell has something of it.

@@ -2,7 +2,7 @@
 
 use crate::codec::rate_control::PictureCost;
 use crate::core::broker::{Broker, Stage};
-use crate::core::channel::{Delivering, FAILURES_MAX, Frame, InFlight, Life};
+use crate::core::channel::{Channel, Delivering, FAILURES_MAX, Frame, InFlight, Life};
 use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
 use crate::core::event::{Note, Output};
@@ -30,31 +30,41 @@ impl Broker {
     /// Gives the engine its next job, if it is idle and there is one.
     pub(super) fn start_next(&mut self) {
         while self.engine.is_idle() && self.stage != Stage::Finished {
-            let channels = &self.channels;
-            let is_ready = |key: ChannelKey| {
-                let slot = channels.get(usize::from(key.index()));
-                slot.and_then(Option::as_ref).is_some_and(|c| c.is_ready())
-            };
-            let Some(key) = self.arbiter.choose(self.now, is_ready) else {
+            let Some(choice) = self.arbiter.choose(self.now) else {
                 return;
             };
+            let key = choice.channel;
             let job = self.job_next;
             match self.prepare(key, job) {
                 Some(Ok(start)) => {
                     self.job_next = job.next();
                     self.launch(start);
+                    self.check_ticket(key, choice.due);
                 }
                 // A header that does not fit is an error of that frame, never a picture with another's header.
-                Some(Err(frame)) => self.fail_frame(key, &frame, FailReason::Device),
-                None => return,
+                Some(Err(frame)) => {
+                    self.offer(key);
+                    self.fail_frame(key, &frame, FailReason::Device);
+                }
+                // What was offered is gone.
+                None => {}
             }
+        }
+    }
+
+    /// Tells the arbiter which frame of a channel is next, if any: whenever that may have changed.
+    pub(super) fn offer(&mut self, key: ChannelKey) {
+        let head = self.channel(key).and_then(Channel::head);
+        match head {
+            Some(head) => self.arbiter.offer(key, head),
+            None => self.arbiter.withdraw(key),
         }
     }
 
     /// Takes a channel's next frame and makes a job of it; answers the frame when it cannot be encoded.
     fn prepare(&mut self, key: ChannelKey, id: JobId) -> Option<Result<EncodeJob, Frame>> {
         let now = self.now;
-        let channel = self.channel_mut(key)?;
+        let channel = self.channel_mut(key).filter(|c| c.is_ready())?;
         let frame = channel.queue.pop_front()?;
         // An IDR on its way answers whoever asked for one, but not a frame that has to be one itself.
         let must_be_idr = frame.force_idr || channel.wants_idr(now);
@@ -133,6 +143,7 @@ impl Broker {
                 Settlement::Fail(reason_of(failure))
             }
         };
+        self.offer(key);
         self.start_next();
         match settlement {
             Settlement::Deliver {
@@ -227,7 +238,7 @@ impl Broker {
     }
 
     pub(super) fn handle_delivered(&mut self, job: JobId, len: Option<ByteLen>) {
-        let holds = |channel: &&mut crate::core::channel::Channel| {
+        let holds = |channel: &&mut Channel| {
             let first = channel.delivering.front();
             first.is_some_and(|delivering| delivering.job == job)
         };

@@ -10,7 +10,7 @@ use crate::picture::ChannelSetup;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
-use avpu_proto::types::{BufferAccess, ChannelId};
+use avpu_proto::types::{BufferAccess, ChannelId, FrameNumber};
 
 /// Slot of a session in the shell's tables; unique while the session is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -289,6 +289,17 @@ pub enum Note {
         memory: PhysRange,
         /// What its guards say.
         guards: Guards,
+    },
+    /// A picture waited longer than its channel's ticket says.
+    TicketBreached {
+        /// Channel.
+        channel: ChannelKey,
+        /// Frame.
+        frame: FrameNumber,
+        /// How long it waited since it was due.
+        wait_us: u64,
+        /// What was promised.
+        ticket_us: u32,
     },
     /// The engine could not be reset.
     EngineOffline {

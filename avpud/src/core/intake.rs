@@ -67,6 +67,8 @@ impl Broker {
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         let number = channel.frame_next;
+        let in_rate = channel.contract.admit(accepted);
+        let kept = in_rate && channel.keeps_rate();
         channel.frame_next = FrameNumber::new(number.value().wrapping_add(1));
         channel.queue.push_back(Frame {
             number,
@@ -76,6 +78,8 @@ impl Broker {
             cookie: frame.cookie,
             force_idr: frame.force_idr,
             accepted,
+            in_rate,
+            kept,
         });
         if channel.stats.frames_in == 0 {
             self.state_changed = true;
@@ -83,6 +87,7 @@ impl Broker {
         if let Some(channel) = self.channel_mut(key) {
             channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
         }
+        self.offer(key);
         Ok(number)
     }
 

@@ -5,6 +5,7 @@
 
 mod admission;
 mod arbiter;
+mod breach;
 mod broker;
 mod channel;
 mod coder;
@@ -15,6 +16,8 @@ mod departure;
 mod encoding;
 mod engine;
 pub mod event;
+mod fitting;
+mod heap;
 mod histogram;
 mod intake;
 mod leasing;
@@ -27,11 +30,13 @@ mod recovery;
 mod refusal;
 mod report;
 mod retirement;
+mod schedule;
 mod session;
 mod sources;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod ticket;
 pub mod time;
 mod timer;
 

@@ -1,7 +1,5 @@
 //! Channels come and go.
 
-use crate::core::admission;
-use crate::core::arbiter::Share;
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Foundation, Life};
 use crate::core::coder::Coder;
@@ -12,9 +10,10 @@ use crate::core::event::{Attach, Note, Output, SessionKey};
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::refusal::Refusal;
+use crate::core::ticket::{self, Contract};
 use crate::job::ChannelKey;
 use crate::mem::addr::ByteLen;
-use crate::picture::{ChannelSetup, PictureSize};
+use crate::picture::PictureSize;
 use avpu_proto::event::{ChannelChanged, Event};
 use avpu_proto::limits::CHANNELS_PER_CLIENT_MAX;
 use avpu_proto::reply::{ChannelOpened, Reply};
@@ -36,7 +35,9 @@ impl Broker {
         let name = self.free_name(&parameters.name)?;
         let setup = parameters.setup;
         let cost = PictureCost::new(self.config.cost, setup.geometry.coded().macroblocks());
-        self.admit(&cost, &setup)?;
+        let share = ticket::share(&parameters, &cost);
+        let ticket_us = ticket::ticket_us(&ticket::promise(&parameters, &cost));
+        self.admit(&parameters, &cost, None)?;
         let plan = self
             .config
             .planner
@@ -72,6 +73,8 @@ impl Broker {
             memory,
             coder,
             cost,
+            contract: Contract::new(share.period_us, self.now),
+            ticket_us,
             ring,
             request,
         });
@@ -122,6 +125,8 @@ impl Broker {
             fps_out: parameters.fps,
             picture_bytes_max: parameters.picture_bytes_max,
             ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
+            ticket_us: channel.ticket_us,
+            deadline_us: parameters.deadline_us,
             ..ChannelOpened::default()
         };
         let note = Note::ChannelOpened {
@@ -130,12 +135,7 @@ impl Broker {
             pid: channel.pid,
         };
         let size = parameters.setup.geometry.visible();
-        let rate = parameters.setup.frame_rate;
-        let share = Share {
-            weight: parameters.weight,
-            macroblocks: channel.cost.macroblocks(),
-            period_us: u64::from(rate.den()) * 1_000_000 / u64::from(rate.num()),
-        };
+        let share = ticket::share(parameters, &channel.cost);
         self.arbiter.add(key, share, self.now);
         let reply = Reply::ChannelOpened(ChannelOpened {
             epoch: self.config.epoch,
@@ -190,6 +190,7 @@ impl Broker {
 
     /// Drops every queued frame of a channel; each ends.
     pub(super) fn drop_queue(&mut self, key: ChannelKey, reason: DropReason) {
+        self.arbiter.withdraw(key);
         while let Some(channel) = self.channel_mut(key) {
             let Some(frame) = channel.queue.pop_front() else {
                 return;
@@ -281,18 +282,6 @@ impl Broker {
         numbered
             .find(|name| holder(name).is_none())
             .ok_or(Refusal::Internal("no channel name is left".to_owned()))
-    }
-
-    fn admit(&self, cost: &PictureCost, setup: &ChannelSetup) -> Result<(), Refusal> {
-        let load = |cost: &PictureCost, setup: &ChannelSetup| {
-            let rate = setup.frame_rate;
-            admission::load_ns(cost.reserved_ns(), rate.num(), rate.den())
-        };
-        let promised = self
-            .all_channels()
-            .map(|channel| load(&channel.cost, &channel.parameters.setup))
-            .fold(0, u64::saturating_add);
-        admission::admit(promised, load(cost, setup), self.config.load_max_permille)
     }
 
     /// Size of a channel's ring: what was asked for, or four seconds at its bitrate with room for a good IDR. A fixed

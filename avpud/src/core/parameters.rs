@@ -32,6 +32,8 @@ pub(super) struct Parameters {
     pub(super) picture_bytes_max: u32,
     /// 0: the daemon chooses.
     pub(super) ring_bytes: u32,
+    /// Longest wait that the client wishes for; 0: it has no wish.
+    pub(super) deadline_us: u32,
 }
 
 impl Parameters {
@@ -74,6 +76,7 @@ impl Parameters {
             ip_qp_delta: wish.ip_qp_delta,
             picture_bytes_max: wish.picture_bytes_max,
             ring_bytes: wish.ring_bytes,
+            deadline_us: 0,
         })
     }
 }

@@ -52,6 +52,7 @@ impl Broker {
         let channel = self.channel_mut(lost.channel)?;
         let flight = channel.in_flight.take()?;
         self.account_loss(lost.channel, None);
+        self.offer(lost.channel);
         Some(flight.frame)
     }
 

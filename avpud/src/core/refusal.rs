@@ -27,6 +27,11 @@ pub(super) enum Refusal {
     Limit { what: &'static str, max: u32 },
     /// The encoder has not enough time left in a second.
     NoCapacity { needed_us: u64, free_us: u64 },
+    /// A ticket might be broken: of the channel with this name and process, or of the new one itself.
+    NoSchedule {
+        holder: Option<(String, u32)>,
+        ticket_us: u64,
+    },
     /// The reserved memory has no piece large enough.
     NoMemory {
         wanted: ByteLen,
@@ -95,6 +100,7 @@ impl Refusal {
             Self::NameTaken { .. } => (ErrorCode::NAME_TAKEN, true),
             Self::Limit { .. } => (ErrorCode::LIMIT_REACHED, true),
             Self::NoCapacity { .. } => (ErrorCode::NO_CAPACITY, true),
+            Self::NoSchedule { .. } => (ErrorCode::NO_SCHEDULE, true),
             Self::NoMemory { .. } => (ErrorCode::NO_MEMORY, true),
             Self::QueueFull { .. } => (ErrorCode::QUEUE_FULL, true),
             Self::NoCredit { .. } => (ErrorCode::NO_CREDIT, true),
@@ -137,6 +143,20 @@ impl fmt::Display for Refusal {
                 f,
                 "expected at most {free_us} us of encoder time a second, found a need of {needed_us} us, {} us too much",
                 needed_us.saturating_sub(*free_us)
+            ),
+            Self::NoSchedule {
+                holder: Some((name, pid)),
+                ticket_us,
+            } => write!(
+                f,
+                "expected that {name:?} of process {pid} waits at most {ticket_us} us, found that with this channel it might wait longer"
+            ),
+            Self::NoSchedule {
+                holder: None,
+                ticket_us,
+            } => write!(
+                f,
+                "expected that this channel waits at most {ticket_us} us, found that beside the others it might wait longer"
             ),
             Self::NoMemory {
                 wanted,

@@ -20,7 +20,6 @@ impl Broker {
         let mut unsupported = vec![
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
-            "service classes are recorded but not yet told apart".to_owned(),
             "overload policies other than Reject, deadlines, pre-roll budgets, decimation and access unit delimiters are not supported yet".to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
@@ -65,9 +64,9 @@ impl Broker {
             interrupts_spurious: self.counters.interrupts_spurious,
             log_lines_lost: self.shell_counters.log_lines_lost,
             clients_expelled: self.shell_counters.clients_expelled,
-            tickets_breached: 0,
             quarantined_bytes: self.pool.quarantined_bytes(),
             guards_broken: self.counters.guards_broken,
+            tickets_breached: self.counters.tickets_breached,
         })
     }
 
@@ -157,6 +156,9 @@ impl Broker {
             sse_luma: stats.sse_luma,
             macroblock_ns: channel.cost.measured_macroblock_ns(),
             weight: parameters.weight,
+            deadline_us: parameters.deadline_us,
+            ticket_us: channel.ticket_us,
+            tickets_breached: stats.tickets_breached,
             preroll_bytes: channel.ring.data_bytes() / 2,
             fps_out: parameters.fps,
             ..ChannelReport::default()

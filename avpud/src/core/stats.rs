@@ -13,6 +13,8 @@ pub(super) struct ChannelStats {
     pub(super) frames_failed: u32,
     pub(super) submits_refused: u32,
     pub(super) packets_missed: u32,
+    /// Pictures that waited longer than the ticket says.
+    pub(super) tickets_breached: u32,
     pub(super) qp: u8,
     pub(super) sse_luma: u64,
     /// Accepted until started.
@@ -34,6 +36,7 @@ impl ChannelStats {
             frames_failed: 0,
             submits_refused: 0,
             packets_missed: 0,
+            tickets_breached: 0,
             qp: 0,
             sse_luma: 0,
             wait: Histogram::new(),

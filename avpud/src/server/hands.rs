@@ -336,7 +336,10 @@ impl<D: Device> Server<D> {
     }
 
     fn record(&mut self, note: &Note) {
-        let frequent = matches!(note, Note::Timeout { .. } | Note::PictureFailed { .. });
+        let frequent = matches!(
+            note,
+            Note::Timeout { .. } | Note::PictureFailed { .. } | Note::TicketBreached { .. }
+        );
         let suppressed = if frequent {
             match self.rate.allow(self.now) {
                 Some(suppressed) => suppressed,
@@ -365,6 +368,14 @@ impl<D: Device> Server<D> {
                 error!(self.log, "memory is out of use from here on"; "memory" => %memory,
                     "guards" => ?guards);
             }
+            Note::TicketBreached {
+                channel,
+                frame,
+                wait_us,
+                ticket_us,
+            } => warn!(self.log, "a picture waited longer than promised";
+                "channel" => channel.index(), "frame" => frame.value(), "waited_us" => *wait_us,
+                "ticket_us" => *ticket_us, "suppressed" => suppressed),
             Note::EngineOffline { engine } => {
                 error!(self.log, "the encoder cannot be brought back"; "engine" => engine.index());
             }
