@@ -119,6 +119,9 @@ pub(super) struct Delivering {
     pub(super) frame: Frame,
     pub(super) room: Reservation,
     pub(super) picture: PacketPicture,
+    /// Pictures lost between the packet before it and this one; one that was started after it may fail before this
+    /// one is delivered, and is missing behind it.
+    pub(super) lost_before: u32,
 }
 
 /// What a new channel is made of.

@@ -211,6 +211,7 @@ impl Broker {
             job: flight.job,
             frame: flight.frame,
             room,
+            lost_before: core::mem::take(&mut channel.lost_before),
             picture: PacketPicture {
                 kind: flight.kind,
                 qp: flight.qp,
@@ -250,6 +251,7 @@ impl Broker {
             frame,
             room,
             picture,
+            lost_before,
             ..
         }) = channel.delivering.pop_front()
         else {
@@ -257,6 +259,7 @@ impl Broker {
         };
         let Some(len) = len else {
             channel.ring.cancel(&room);
+            channel.lost_before = channel.lost_before.saturating_add(lost_before);
             channel.lose_reference();
             self.state_changed = true;
             self.give_up_if_hopeless(key);
@@ -264,10 +267,7 @@ impl Broker {
             self.finish_channel(key);
             return;
         };
-        let sequence = channel
-            .ring
-            .commit(&room, len, channel.lost_before, picture);
-        channel.lost_before = 0;
+        let sequence = channel.ring.commit(&room, len, lost_before, picture);
         channel.failures = 0;
         let stats = &mut channel.stats;
         stats.packets_out = stats.packets_out.wrapping_add(1);
