@@ -8,3 +8,4 @@ pub mod in_process;
 pub mod skip;
 pub mod stream;
 pub mod vectors;
+pub mod world;

@@ -1,8 +1,8 @@
 //! A camera and its recorder beside hostile neighbours: what they get must not depend on the company.
 
 use crate::client::Client;
+use crate::config::config;
 use crate::rng::Rng;
-use crate::world::config;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{LeaseBuffers, OpenChannel, ReleasePackets, Request, Submit, Subscribe};

@@ -1,17 +1,18 @@
-//! What must hold whatever clients and engine do, judged from the broker's inputs and outputs alone.
+//! What must hold whatever clients and engine do, judged from the core's inputs and outputs alone.
 
 use avpu_proto::event::{Event, GapReason, Packet};
 use avpu_proto::reply::Reply;
+use avpu_proto::request::Request;
 use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, SubscriptionId};
-use avpud::core::event::{Attach, LeaseKey, Output, SessionKey};
+use avpud::core::event::{Attach, LeaseKey, Note, Output, SessionKey};
 use avpud::core::time::Micros;
 use avpud::job::{ChannelKey, EncodeJob, JobId};
 use avpud::mem::addr::{ByteLen, PhysRange};
 use avpud::picture::PictureKind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 #[derive(Default)]
-pub(crate) struct Oracle {
+pub(super) struct Oracle {
     arena: Option<PhysRange>,
     sessions: BTreeSet<SessionKey>,
     /// Requests without a reply.
@@ -25,23 +26,78 @@ pub(crate) struct Oracle {
     leases: BTreeMap<LeaseKey, PhysRange>,
     readers: BTreeMap<SubscriptionId, ReaderView>,
     /// What the hardware works on; also while it is being reset.
-    pub(crate) in_flight: Option<EncodeJob>,
+    pub(super) in_flight: Option<EncodeJob>,
     /// The encoder was given up: nothing is safe and nothing matters.
-    pub(crate) offline: bool,
-    pub(crate) seen: Seen,
+    pub(super) offline: bool,
+    pub(super) seen: Seen,
 }
 
 /// What a run has shown: a run in which nothing happens proves nothing.
-#[derive(Default, Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(crate) packets: u32,
-    pub(crate) gaps: u32,
-    pub(crate) lost_gaps: u32,
-    pub(crate) refused: u32,
-    pub(crate) timeouts: u32,
-    pub(crate) reference_lost: u32,
-    pub(crate) ends_of_stream: u32,
-    pub(crate) offline: u32,
+#[derive(Default, Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each counts what its name says")]
+pub struct Seen {
+    pub requests: u32,
+    pub refused: u32,
+    pub jobs: u32,
+    pub packets: u32,
+    pub gaps: u32,
+    pub lost_gaps: u32,
+    pub timeouts: u32,
+    pub reference_lost: u32,
+    pub ends_of_stream: u32,
+    pub device_failures: u32,
+    pub expelled: u32,
+    pub offline: u32,
+    pub shut_down: u32,
+}
+
+impl Seen {
+    /// Every count by its name.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u32); 13] {
+        [
+            ("requests", self.requests),
+            ("refused", self.refused),
+            ("jobs", self.jobs),
+            ("packets", self.packets),
+            ("gaps", self.gaps),
+            ("gaps by losses", self.lost_gaps),
+            ("timeouts", self.timeouts),
+            ("references lost", self.reference_lost),
+            ("ends of stream", self.ends_of_stream),
+            ("failed accesses", self.device_failures),
+            ("expelled", self.expelled),
+            ("encoders given up", self.offline),
+            ("shut down", self.shut_down),
+        ]
+    }
+
+    /// Adds what happened in another world.
+    pub fn add(&mut self, other: &Self) {
+        self.add_counts(&other.counts().map(|(_, count)| count));
+    }
+
+    /// Adds counts in the order of [`Self::counts`].
+    pub fn add_counts(&mut self, counts: &[u32]) {
+        let own = [
+            &mut self.requests,
+            &mut self.refused,
+            &mut self.jobs,
+            &mut self.packets,
+            &mut self.gaps,
+            &mut self.lost_gaps,
+            &mut self.timeouts,
+            &mut self.reference_lost,
+            &mut self.ends_of_stream,
+            &mut self.device_failures,
+            &mut self.expelled,
+            &mut self.offline,
+            &mut self.shut_down,
+        ];
+        for (own, other) in own.into_iter().zip(counts) {
+            *own = own.saturating_add(*other);
+        }
+    }
 }
 
 struct ChannelView {
@@ -52,8 +108,26 @@ struct ChannelView {
     /// Index in its group of the picture that the next P refers to.
     reference: Option<u32>,
     delivering: Option<(JobId, u32)>,
+    /// Jobs that were started and not delivered, in order.
+    started: VecDeque<Started>,
     /// Position of every packet, and whether it is an IDR.
     packets: Vec<(u32, bool)>,
+}
+
+struct Started {
+    job: JobId,
+    kind: PictureKind,
+    gop_index: u32,
+    is_lost: bool,
+}
+
+impl ChannelView {
+    /// Nothing may refer to what came before a lost picture.
+    fn forget_lost(&mut self) {
+        while self.started.pop_front_if(|first| first.is_lost).is_some() {
+            self.reference = None;
+        }
+    }
 }
 
 struct ReaderView {
@@ -66,18 +140,18 @@ struct ReaderView {
 }
 
 impl Oracle {
-    pub(crate) fn new(arena: PhysRange) -> Self {
+    pub(super) fn new(arena: PhysRange) -> Self {
         Self {
             arena: Some(arena),
             ..Self::default()
         }
     }
 
-    pub(crate) fn opened(&mut self, session: SessionKey) {
+    pub(super) fn opened(&mut self, session: SessionKey) {
         self.sessions.insert(session);
     }
 
-    pub(crate) fn closed(&mut self, session: SessionKey) {
+    pub(super) fn closed(&mut self, session: SessionKey) {
         self.sessions.remove(&session);
         self.asked.retain(|(asker, _)| *asker != session);
         self.submits.retain(|(asker, _), _| *asker != session);
@@ -85,59 +159,89 @@ impl Oracle {
         self.readers.retain(|_, reader| reader.session != session);
     }
 
-    pub(crate) fn asked(&mut self, session: SessionKey, id: u16, submit: Option<ChannelId>) {
+    /// The daemon heard a request; `None`: one of a later version.
+    pub(super) fn asked(&mut self, session: SessionKey, id: u16, request: Option<&Request>) {
+        self.seen.requests += 1;
         assert!(self.asked.insert((session, id)), "the script reuses an id");
-        if let Some(channel) = submit {
-            self.submits.insert((session, id), channel);
+        match request {
+            Some(Request::Submit(submit)) => {
+                self.submits.insert((session, id), submit.channel);
+            }
+            Some(Request::ReleasePackets(release)) => {
+                let last = release.sequence.value();
+                if let Some(reader) = self.reader_of(session, release.subscription) {
+                    reader.outstanding.retain(|sequence| *sequence > last);
+                }
+            }
+            Some(Request::Unsubscribe(which)) => {
+                let of = which.subscription;
+                self.readers
+                    .retain(|id, reader| *id != of || reader.session != session);
+            }
+            _ => {}
         }
     }
 
-    pub(crate) fn released(&mut self, subscription: SubscriptionId, last: u32) {
-        if let Some(reader) = self.readers.get_mut(&subscription) {
-            reader.outstanding.retain(|sequence| *sequence > last);
-        }
-    }
-
-    pub(crate) fn unsubscribed(&mut self, subscription: SubscriptionId) {
-        self.readers.remove(&subscription);
+    fn reader_of(
+        &mut self,
+        session: SessionKey,
+        subscription: SubscriptionId,
+    ) -> Option<&mut ReaderView> {
+        let reader = self.readers.get_mut(&subscription);
+        reader.filter(|reader| reader.session == session)
     }
 
     /// The job in flight ended; `None` when its picture is of no use.
-    pub(crate) fn engine_done(&mut self) {
+    pub(super) fn engine_done(&mut self) {
         self.in_flight = None;
     }
 
-    /// A picture of this channel was not delivered.
-    pub(crate) fn lost(&mut self, channel: ChannelKey) {
+    /// A picture of this channel will not be delivered; those before it may still be.
+    pub(super) fn lost(&mut self, channel: ChannelKey, job: JobId) {
         if let Some(view) = self.channels.get_mut(&channel) {
-            view.reference = None;
+            let started = view.started.iter_mut().find(|started| started.job == job);
+            if let Some(started) = started {
+                started.is_lost = true;
+            }
+            view.forget_lost();
         }
     }
 
-    /// The shell has put a picture into the ring.
-    pub(crate) fn delivered(&mut self, job: &EncodeJob) {
-        let view = self.channels.get_mut(&job.channel).expect("a live channel");
-        let (_, position) = view.delivering.take().expect("being delivered");
-        let is_idr = job.kind == PictureKind::Idr;
-        view.packets.push((position, is_idr));
-        if job.kind == PictureKind::P {
-            assert_eq!(
-                view.reference.map(|index| index + 1),
-                Some(job.gop_index),
-                "a P picture was delivered whose reference was not"
-            );
+    /// A picture was put into the ring, or could not be.
+    pub(super) fn delivered(&mut self, job: JobId, channel: ChannelKey, done: bool) {
+        let view = self.channels.get_mut(&channel).expect("a live channel");
+        let (delivering, position) = view.delivering.take().expect("being delivered");
+        assert_eq!(delivering, job);
+        let started = view.started.pop_front().expect("it was started");
+        assert_eq!(started.job, job, "pictures are delivered in their order");
+        if done {
+            view.packets
+                .push((position, started.kind == PictureKind::Idr));
+            if started.kind == PictureKind::P {
+                assert_eq!(
+                    view.reference.map(|index| index + 1),
+                    Some(started.gop_index),
+                    "a P picture was delivered whose reference was not"
+                );
+            }
         }
-        view.reference = Some(job.gop_index);
+        view.reference = done.then_some(started.gop_index);
+        view.forget_lost();
     }
 
-    /// The shell could not put a picture into the ring.
-    pub(crate) fn not_delivered(&mut self, job: &EncodeJob) {
-        let view = self.channels.get_mut(&job.channel).expect("a live channel");
-        view.delivering = None;
-        view.reference = None;
+    /// Nothing is in the encoder and nothing waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.in_flight.is_none()
     }
 
-    pub(crate) fn check(&mut self, now: Micros, output: &Output) {
+    /// The daemon has ended, and with it everybody's session.
+    pub(super) fn finished(&mut self) {
+        self.sessions.clear();
+        self.asked.clear();
+        self.readers.clear();
+    }
+
+    pub(super) fn check(&mut self, now: Micros, output: &Output) {
         self.now = now;
         match output {
             Output::Reply {
@@ -163,6 +267,7 @@ impl Oracle {
                     tail: 0,
                     reference: None,
                     delivering: None,
+                    started: VecDeque::new(),
                     packets: Vec::new(),
                 };
                 let before = self.channels.insert(*channel, view);
@@ -189,6 +294,10 @@ impl Oracle {
                     );
                 }
             }
+            Output::Note(Note::EngineOffline { .. }) => {
+                self.offline = true;
+                self.seen.offline += 1;
+            }
             Output::Submit(job) => self.check_submit(job),
             Output::Deliver {
                 job,
@@ -208,7 +317,7 @@ impl Oracle {
     }
 
     /// Every ready channel is served within a bound, whatever the others do.
-    pub(crate) fn check_served(&self, now: Micros) {
+    pub(super) fn check_served(&self, now: Micros) {
         for (frame, accepted) in &self.frames {
             let age_us = now.since_us(*accepted);
             assert!(age_us < AGE_US_MAX, "{frame:?} waits since {age_us} us");
@@ -216,16 +325,16 @@ impl Oracle {
     }
 
     /// The shell could not make what it was asked for.
-    pub(crate) fn not_created(&mut self, channel: ChannelKey) {
+    pub(super) fn not_created(&mut self, channel: ChannelKey) {
         self.channels.remove(&channel);
     }
 
-    pub(crate) fn not_granted(&mut self, lease: LeaseKey) {
+    pub(super) fn not_granted(&mut self, lease: LeaseKey) {
         self.leases.remove(&lease);
     }
 
     /// After the last client has left and the engine is idle.
-    pub(crate) fn check_empty(&self) {
+    pub(super) fn check_empty(&self) {
         assert!(
             self.frames.is_empty(),
             "frames never ended: {:?}",
@@ -240,7 +349,7 @@ impl Oracle {
     }
 
     /// Before clients leave, with nothing in flight: everything accepted has ended, everything asked was answered.
-    pub(crate) fn check_settled(&self) {
+    pub(super) fn check_settled(&self) {
         assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
         assert!(
             self.frames.is_empty(),
@@ -250,7 +359,7 @@ impl Oracle {
     }
 
     /// After every reader has released everything: none is left behind while there is an IDR to go on at.
-    pub(crate) fn check_caught_up(&self) {
+    pub(super) fn check_caught_up(&self) {
         for (id, reader) in &self.readers {
             let mut views = self.channels.values();
             let view = views.find(|view| view.id == reader.channel);
@@ -331,6 +440,7 @@ impl Oracle {
                     assert!(reader.is_some_and(|r| r.session == session));
                 }
             }
+            // What is only said and has no consequences here.
             _ => {}
         }
     }
@@ -383,6 +493,14 @@ impl Oracle {
             );
         }
         assert!(!job.header.bytes().is_empty());
+        let view = self.channels.get_mut(&job.channel).expect("a live channel");
+        view.started.push_back(Started {
+            job: job.id,
+            kind: job.kind,
+            gop_index: job.gop_index,
+            is_lost: false,
+        });
+        self.seen.jobs += 1;
         self.in_flight = Some(*job);
     }
 

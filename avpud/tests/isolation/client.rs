@@ -20,7 +20,6 @@ pub(crate) struct Client {
     pub(crate) last: Vec<(SubscriptionId, u32)>,
     /// Releases what it is sent.
     pub(crate) reads: bool,
-    pub(crate) request_next: u16,
 }
 
 impl Client {
@@ -32,7 +31,6 @@ impl Client {
             subscriptions: Vec::new(),
             last: Vec::new(),
             reads: !rng.once_in(4),
-            request_next: 0,
         }
     }
 

@@ -1,0 +1,116 @@
+//! Lives through seeded worlds of clients, core, driver and model, as many as wanted; shows a failing one short.
+//!
+//! `avpu-world --seeds N [--start S] [--ops N]` runs the worlds of N seeds and prints worlds a second. A world that
+//! fails ends the run: it is lived through again, which must give the same sum of everything that the daemon did, then
+//! its script is cut down to what it needs to fail, and printed with the command that runs just that
+//! (`--only 3,17-20`). Worlds run in a process of their own, so a failure may be of any kind.
+
+mod hunt;
+
+use avpu_tests::world::{Script, Seen, latest_hash, live};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+const USAGE: &str =
+    "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--only 3,17-20]";
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+struct Options {
+    start: u64,
+    seeds: u64,
+    /// Operations of a script, about.
+    ops: usize,
+    /// No world begins later than this.
+    seconds: u64,
+    only: Option<Vec<usize>>,
+    /// This process lives through worlds and reports each on a line.
+    reports: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if options.reports {
+        live_and_report(&options);
+        return ExitCode::SUCCESS;
+    }
+    hunt::run(&options)
+}
+
+/// Lives through worlds, a line of standard output for each.
+fn live_and_report(options: &Options) {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{} {:#018x}\n{panic}", hunt::MARK, latest_hash());
+    }));
+    let mut out = std::io::stdout().lock();
+    for seed in options.start..options.start.saturating_add(options.seeds) {
+        let script = script(options, seed);
+        let outcome = live(&script);
+        let mut line = format!("{seed}");
+        for (_, count) in outcome.seen.counts() {
+            line.push_str(&format!(" {count}"));
+        }
+        // Whoever started this may have ended.
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
+}
+
+fn script(options: &Options, seed: u64) -> Script {
+    let script = Script::draw(seed, options.ops);
+    match &options.only {
+        Some(keep) => script.only(keep),
+        None => script,
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        start: 1,
+        seeds: 100,
+        ops: 500,
+        seconds: u64::MAX,
+        only: None,
+        reports: false,
+    };
+    while let Some(name) = arguments.next() {
+        if name == "--report" {
+            options.reports = true;
+            continue;
+        }
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("expected a value after {name}, found nothing"))?;
+        let number = || {
+            value
+                .parse::<u64>()
+                .map_err(|_| format!("expected a number after {name}, found {value}"))
+        };
+        match name.as_str() {
+            "--seeds" => options.seeds = number()?,
+            "--start" => options.start = number()?,
+            "--seconds" => options.seconds = number()?,
+            "--ops" => options.ops = usize::try_from(number()?).unwrap_or(usize::MAX),
+            "--only" => options.only = Some(hunt::parse_ranges(&value)?),
+            _ => return Err(format!("expected an option, found {name}")),
+        }
+    }
+    Ok(options)
+}
+
+/// Sums over worlds, in words.
+fn summary(seen: &Seen) -> String {
+    let counts = seen.counts();
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    words.join(", ")
+}

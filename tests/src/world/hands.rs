@@ -1,0 +1,303 @@
+//! Carries out what the core decided, on the driver and in the rings, and tells the oracle what came of it.
+
+use crate::world::ring::RingMemory;
+use crate::world::shell::{Shell, index};
+use avpu_proto::types::BufferAccess;
+use avpud::codec::join::join;
+use avpud::core::event::{Attach, Guards, Input, LeaseKey, Output};
+use avpud::device::{Caching, Device, guard};
+use avpud::driver::Completion;
+use avpud::hw::cmdlist::AddressWord;
+use avpud::hw::layout::ChannelLayout;
+use avpud::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome, PictureHeader};
+use avpud::mem::map::MappedRegion;
+use avpud::mem::{ByteLen, PhysAddr, PhysRange, RegionOffset};
+use avpud::picture::{ChannelSetup, PictureKind};
+use std::rc::Rc;
+
+/// What is held for a channel.
+pub(super) struct Channel {
+    ring: Rc<RingMemory>,
+    memory: PhysRange,
+    /// Its command lists, as the device sees them.
+    lists: MappedRegion,
+}
+
+impl Shell {
+    fn answer(&mut self, input: Input) {
+        self.broker.handle(self.now, input);
+    }
+
+    pub(super) fn act(&mut self, output: Output) {
+        match output {
+            Output::Reply {
+                session,
+                id,
+                body,
+                attach,
+            } => {
+                let ring = match attach {
+                    Attach::Ring(channel) => self.channel(channel).map(|c| Rc::clone(&c.ring)),
+                    Attach::Nothing | Attach::Lease(_) => None,
+                };
+                let peered = self.peers.get_mut(index(session));
+                if let Some(Some(peered)) = peered
+                    && !peered.pipe.reply(id, &body, ring)
+                {
+                    self.oracle.seen.expelled += 1;
+                    self.expel(session);
+                }
+            }
+            Output::Event { session, body } => {
+                let peered = self.peers.get_mut(index(session));
+                if let Some(Some(peered)) = peered
+                    && !peered.pipe.event(&body)
+                {
+                    self.oracle.seen.expelled += 1;
+                    self.expel(session);
+                }
+            }
+            Output::Close { session, .. } => self.expel(session),
+            Output::CreateChannel {
+                channel,
+                setup,
+                memory,
+                ring_bytes,
+                ..
+            } => {
+                let result = self.create(channel, &setup, memory, ring_bytes);
+                if result.is_err() {
+                    self.oracle.not_created(channel);
+                }
+                self.answer(Input::ChannelCreated { channel, result });
+            }
+            Output::DestroyChannel { channel, memory } => {
+                let guards = self.destroy(channel, memory);
+                self.answer(Input::MemoryReturned { memory, guards });
+            }
+            Output::GrantLease { lease, memory } => {
+                let result = self.grant(lease, memory);
+                self.answer(Input::LeaseGranted { lease, result });
+            }
+            Output::RevokeLease { memory, .. } => {
+                let withdrawn = self.engine.device().withdraw(memory);
+                withdrawn.expect("what was granted can be taken back");
+                let guards = self.inspect(memory);
+                self.answer(Input::MemoryReturned { memory, guards });
+            }
+            Output::Submit(job) => self.start(&job),
+            Output::Deliver {
+                job,
+                channel,
+                tail,
+                position,
+                capacity,
+            } => {
+                let len = self.deliver(job, channel, tail, position, capacity);
+                self.answer(Input::Delivered { job, len });
+            }
+            Output::Discard { job, channel } => {
+                self.take_header(job);
+                self.oracle.lost(channel, job);
+                let released = self.engine.release_payload(channel, job);
+                released.expect("a picture that was encoded has slice data");
+            }
+            Output::Reset { engine } => {
+                let report = self.engine.reset();
+                if let Some(lost) = report.lost {
+                    self.take_header(lost.job);
+                    self.oracle.lost(lost.channel, lost.job);
+                }
+                let ok = report.result.is_ok();
+                if ok {
+                    self.oracle.engine_done();
+                }
+                self.answer(Input::EngineReset { engine, ok });
+            }
+            Output::Finished { .. } => {
+                self.finished = true;
+                self.oracle.finished();
+            }
+            Output::Note(_) => {}
+        }
+    }
+
+    fn channel(&self, channel: ChannelKey) -> Option<&Channel> {
+        self.rings.get(usize::from(channel.index()))?.as_ref()
+    }
+
+    fn set_up_fails(&mut self) -> Result<(), String> {
+        match core::mem::take(&mut self.next_set_up_fails) {
+            true => Err("no descriptor left".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    fn create(
+        &mut self,
+        channel: ChannelKey,
+        setup: &ChannelSetup,
+        memory: PhysRange,
+        ring_bytes: ByteLen,
+    ) -> Result<(), String> {
+        self.set_up_fails()?;
+        let layout = ChannelLayout::new(setup).map_err(|error| error.to_string())?;
+        let lists = layout.ring();
+        guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
+        let opened = self.engine.open_channel(channel, setup, memory);
+        opened.map_err(|error| error.to_string())?;
+        let lists = memory.sub(lists.offset, lists.len).expect("inside");
+        let page = RegionOffset::new(lists.start().value() / 4096 * 4096 - memory.start().value());
+        let len = lists.last().value() - memory.start().value() - page.value() + 1;
+        let pages = memory.sub(page, ByteLen::new(len.next_multiple_of(4096)));
+        let device = self.engine.device();
+        let lists = device.map(pages.expect("inside"), Caching::Uncached);
+        let slot = self.rings.get_mut(usize::from(channel.index()));
+        *slot.expect("a channel within the limit") = Some(Channel {
+            ring: Rc::new(RingMemory::new(ring_bytes.value())),
+            memory,
+            lists: lists.expect("the model maps its memory"),
+        });
+        Ok(())
+    }
+
+    fn destroy(&mut self, channel: ChannelKey, memory: PhysRange) -> Guards {
+        if let Some(slot) = self.rings.get_mut(usize::from(channel.index())) {
+            *slot = None;
+        }
+        match self.engine.close_channel(channel) {
+            Ok(violations) => assert_eq!(violations, [], "the encoder wrote beyond a buffer"),
+            Err(error) => {
+                // Its guards could not be read, or its picture is in an encoder that was given up.
+                assert!(
+                    self.oracle.offline || self.engine.device().failed > 0,
+                    "a channel is not closed: {error}"
+                );
+                return Guards::Unseen;
+            }
+        }
+        self.inspect(memory)
+    }
+
+    /// Looks at the pages around memory that comes back.
+    fn inspect(&mut self, memory: PhysRange) -> Guards {
+        let pages = guard::inspect(self.engine.device(), memory);
+        let pages = pages.expect("the model maps its memory");
+        assert_eq!(pages, [None, None], "somebody wrote beyond its memory");
+        Guards::Intact
+    }
+
+    fn grant(&mut self, lease: LeaseKey, memory: PhysRange) -> Result<BufferAccess, String> {
+        if let Err(cause) = self.set_up_fails() {
+            self.oracle.not_granted(lease);
+            return Err(cause);
+        }
+        guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
+        let export = self.engine.device().export(memory);
+        export.expect("memory that nobody has can be exported");
+        Ok(BufferAccess::None)
+    }
+
+    fn start(&mut self, job: &EncodeJob) {
+        self.headers.push((job.id, job.header));
+        self.engine.device().list = None;
+        match self.engine.start(job) {
+            Ok(()) => self.check_addresses(job),
+            Err(error) => self.job_done(Completion {
+                job: job.id,
+                channel: job.channel,
+                outcome: JobOutcome::Failed(JobFailure::Device),
+                error: Some(error),
+            }),
+        }
+    }
+
+    /// Every address that the encoder was given belongs to the job's channel, or to its frame.
+    fn check_addresses(&mut self, job: &EncodeJob) {
+        let list = self.engine.device().list.expect("a list was started");
+        let channel = self.channel(job.channel).expect("a live channel");
+        let at = channel.lists.range().offset_of(PhysAddr::new(list));
+        let at = at.expect("the list lies in its channel").value();
+        for address in AddressWord::ALL {
+            let word = u32::from(address.word());
+            let offset = RegionOffset::new(at + 4 * word);
+            let value = channel.lists.read_word(offset).expect("inside");
+            let refers = [
+                AddressWord::REF_LUMA,
+                AddressWord::REF_CHROMA,
+                AddressWord::REF_VECTORS,
+                AddressWord::REF_LUMA_MAP,
+                AddressWord::REF_CHROMA_MAP,
+            ];
+            if value == 0 || (job.kind == PictureKind::Idr && refers.contains(&address)) {
+                continue;
+            }
+            let sources = [AddressWord::SOURCE_LUMA, AddressWord::SOURCE_CHROMA];
+            let owner = if sources.contains(&address) {
+                job.source
+            } else {
+                channel.memory
+            };
+            assert!(
+                owner.contains(PhysAddr::new(value)),
+                "word {word:#x} names {value:#010x}, which is not in {owner}"
+            );
+        }
+    }
+
+    pub(super) fn job_done(&mut self, completion: Completion) {
+        let Completion {
+            job,
+            channel,
+            outcome,
+            ..
+        } = completion;
+        self.oracle.engine_done();
+        if let JobOutcome::Failed(_) = outcome {
+            self.take_header(job);
+            self.oracle.lost(channel, job);
+        }
+        self.answer(Input::JobDone { job, outcome });
+    }
+
+    fn deliver(
+        &mut self,
+        job: JobId,
+        channel: ChannelKey,
+        tail: u32,
+        position: u32,
+        capacity: ByteLen,
+    ) -> Option<ByteLen> {
+        let header = self.take_header(job).expect("a picture has its header");
+        let mut packet = Vec::new();
+        let payload = self.engine.payload(channel, job);
+        let read = payload.map(|payload| {
+            let write = |bytes: &[u8]| {
+                packet.extend_from_slice(bytes);
+                Ok(())
+            };
+            let len = payload.len_bytes();
+            join(
+                header.bytes(),
+                len,
+                |at, into| payload.read(at, into),
+                write,
+            )
+        });
+        let is_read = matches!(read, Ok(Ok(_)));
+        let released = self.engine.release_payload(channel, job);
+        released.expect("a picture that was encoded has slice data");
+        let fails = core::mem::take(&mut self.next_delivery_fails) || !is_read;
+        let ring = self.channel(channel).map(|held| Rc::clone(&held.ring));
+        let len = ring
+            .filter(|_| !fails)
+            .and_then(|ring| ring.write(tail, position, capacity.value(), &packet));
+        self.oracle.delivered(job, channel, len.is_some());
+        len.map(ByteLen::new)
+    }
+
+    fn take_header(&mut self, job: JobId) -> Option<PictureHeader> {
+        let index = self.headers.iter().position(|(id, _)| *id == job)?;
+        Some(self.headers.swap_remove(index).1)
+    }
+}

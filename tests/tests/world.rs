@@ -1,0 +1,52 @@
+//! Seeded worlds of clients, core, driver and model: nothing that anybody does breaks an invariant.
+//!
+//! A failure prints its seed; `cargo run --release -p avpu-tests --bin avpu-world -- --seeds 1 --start SEED` shows what
+//! of that world is needed to fail, and runs as many more as one has time for.
+
+use avpu_tests::world::{Outcome, Script, Seen, live};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+const SEEDS: u64 = 400;
+const OPS: usize = 500;
+
+fn run(seed: u64) -> Outcome {
+    let script = Script::draw(seed, OPS);
+    let outcome = catch_unwind(AssertUnwindSafe(|| live(&script)));
+    outcome.unwrap_or_else(|panic| {
+        eprintln!("the world of seed {seed} failed: run avpu-world --seeds 1 --start {seed}");
+        resume_unwind(panic)
+    })
+}
+
+#[test]
+fn nothing_that_clients_and_hardware_do_breaks_an_invariant() {
+    let mut all = Seen::default();
+    for seed in 1..=SEEDS {
+        all.add(&run(seed).seen);
+    }
+    println!("{all:?}");
+    // Worlds in which these never happen would prove nothing about them.
+    for (name, count) in all.counts() {
+        assert!(count > 0, "expected some {name}, found none");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 1..=20 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+    assert_ne!(run(1).hash, run(2).hash);
+}
+
+#[test]
+fn any_bytes_are_a_script_and_the_same_bytes_the_same() {
+    for length in [0, 1, 7, 100, 3000] {
+        let bytes: Vec<u8> = (0..length)
+            .map(|index: u32| index.wrapping_mul(167).to_le_bytes()[0])
+            .collect();
+        let script = Script::from_bytes(&bytes);
+        assert_eq!(script, Script::from_bytes(&bytes));
+        assert_eq!(live(&script), live(&script), "{length} bytes");
+    }
+}
