@@ -196,8 +196,13 @@ impl Reader {
                 return Ok(Some(Taken::Gap(GapCause::Restarted, 0)));
             }
         };
-        let useful = !self.awaits_idr || meta.kind == PictureKind::Idr;
+        let useful = !self.awaits_idr || meta.kind == PictureKind::Idr || meta.last;
         let live = match ring {
+            // The mark behind the last packet has no bytes that could be lost.
+            _ if meta.last => {
+                self.bytes.clear();
+                true
+            }
             Some(ring) if useful => ring.copy_packet(&meta, &mut self.bytes)?,
             _ => false,
         };
@@ -209,6 +214,7 @@ impl Reader {
         if !useful {
             return Ok(None);
         }
+        // What follows a mark is an IDR.
         self.awaits_idr = !live;
         if live {
             Ok(Some(Taken::Packet(meta)))

@@ -60,7 +60,7 @@ wire_number!(
     u32
 );
 wire_number!(
-    /// Counts the pictures of a channel that were delivered, from 0, wrapping at 2^32.
+    /// Counts the packets of a channel, from 0, wrapping at 2^32.
     Sequence,
     u32
 );

@@ -1,7 +1,7 @@
 //! The broker: all state of the daemon's policy, and the four calls by which the shell drives it.
 //!
 //! What each request and each fact does is in the files beside this one, each an `impl Broker` for one subject:
-//! `opening`, `leasing`, `intake`, `reading`, `encoding`, `recovery`, `departure`, `report`.
+//! `opening`, `leasing`, `intake`, `stream_control`, `reading`, `encoding`, `recovery`, `departure`, `report`.
 
 use crate::core::arbiter::Arbiter;
 use crate::core::channel::Channel;
@@ -247,6 +247,9 @@ impl Broker {
             Request::ReleasePackets(which) => self.release_packets(session, id, which),
             Request::RequestIdr(which) => self.request_idr(session, which),
             Request::Drain(which) => self.drain(session, id, which),
+            Request::Flush(which) => self.flush(session, which),
+            Request::Reset(which) => self.reset(session, which),
+            Request::Resume(which) => self.resume(session, which),
             Request::Status => Ok(Some(self.status())),
             Request::Channels(page) => Ok(Some(self.channel_page(page))),
             Request::Clients(page) => Ok(Some(self.client_page(page))),
@@ -254,9 +257,6 @@ impl Broker {
             Request::Watch(watch) => self.watch(session, watch.on),
             Request::Fits(_)
             | Request::Reconfigure(_)
-            | Request::Flush(_)
-            | Request::Reset(_)
-            | Request::Resume(_)
             | Request::ParameterSets(_)
             | Request::UserData(_)
             | Request::Explain(_)

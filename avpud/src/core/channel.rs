@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Opening -> Serving -> Draining -> Drained        each of these -> Closing -> (gone)
-//!               '--> Failed                        on close, or when the owner leaves
+//!             ^ '--> Failed           |            on close, or when the owner leaves
+//!             '---- where it keeps ---'
 //! ```
 //! Frames are encoded in the order of their acceptance, at most one of a channel at a time. A frame is in exactly one
 //! place: the queue, the engine (`in_flight`), or the shell's hands (`delivering`).
@@ -59,6 +60,8 @@ pub(super) struct Channel {
     pub(super) idr_demanded: bool,
     /// When an IDR last answered another reader.
     pub(super) demand_met: Option<Micros>,
+    /// The next picture begins a stream that knows nothing of the one before.
+    pub(super) restarts: bool,
     /// A picture was lost and no IDR was delivered since.
     pub(super) recovering: bool,
     /// Pictures lost since the last packet.
@@ -74,10 +77,10 @@ pub(super) enum Life {
     Opening { request: u16 },
     /// Accepts frames.
     Serving,
-    /// Finishes what it accepted.
-    Draining,
+    /// Finishes what it accepted; with `keep` it may go on afterwards.
+    Draining { keep: bool },
     /// Has finished; its packets stay readable.
-    Drained,
+    Drained { keep: bool },
     /// Cannot go on.
     Failed,
     /// Goes as soon as nothing of it is in flight; `request` is answered then.
@@ -169,6 +172,7 @@ impl Channel {
             idr_wanted: false,
             idr_demanded: false,
             demand_met: None,
+            restarts: false,
             recovering: false,
             lost_before: 0,
             failures: 0,
@@ -182,8 +186,8 @@ impl Channel {
             Life::Serving if self.recovering => Some(ChannelState::Recovering),
             Life::Serving if self.stats.frames_in == 0 => Some(ChannelState::Configured),
             Life::Serving => Some(ChannelState::Running),
-            Life::Draining => Some(ChannelState::Draining),
-            Life::Drained => Some(ChannelState::Drained),
+            Life::Draining { .. } => Some(ChannelState::Draining),
+            Life::Drained { .. } => Some(ChannelState::Drained),
             Life::Failed => Some(ChannelState::Failed),
             // Told as closed once it is gone; until then clients keep what they were told last.
             Life::Closing { .. } => self.announced.or(Some(ChannelState::Closed)),
@@ -199,7 +203,7 @@ impl Channel {
     pub(super) fn is_ready(&self) -> bool {
         self.in_flight.is_none()
             && !self.queue.is_empty()
-            && matches!(self.life, Life::Serving | Life::Draining)
+            && matches!(self.life, Life::Serving | Life::Draining { .. })
     }
 
     /// The frame to encode next, if one may be.
@@ -229,7 +233,7 @@ impl Channel {
     pub(super) fn has_ended(&self) -> bool {
         let ends = matches!(
             self.life,
-            Life::Drained | Life::Failed | Life::Closing { .. }
+            Life::Drained { keep: false } | Life::Failed | Life::Closing { .. }
         );
         ends && !self.is_under_way()
     }

@@ -48,6 +48,13 @@ impl Coder {
         self.gop.force_idr();
     }
 
+    /// Begins a stream that stands on its own: an IDR comes next, from a rate control that has seen no picture. The
+    /// numbers of IDR pictures go on, so that the streams can also be joined.
+    pub(super) fn restart(&mut self, setup: &ChannelSetup) {
+        self.gop.force_idr();
+        self.rate = Controller::new(setup);
+    }
+
     /// Starts the next picture. After an error nothing is started.
     pub(super) fn start(&mut self) -> Result<CodedPicture, HeaderError> {
         let kind = self.gop.next_kind();

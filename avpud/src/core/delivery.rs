@@ -31,6 +31,8 @@ pub(super) struct RingPacket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PacketPicture {
     pub(super) kind: PictureKind,
+    /// No picture but the mark behind the last one; the packet is empty.
+    pub(super) is_last: bool,
     pub(super) qp: u8,
     pub(super) timestamp: u64,
     pub(super) frame: FrameNumber,
@@ -126,6 +128,21 @@ impl Ring {
         self.give_back(room, room.position);
     }
 
+    /// Puts an empty packet behind all others.
+    pub(super) fn mark(&mut self, lost_before: u32, picture: PacketPicture) {
+        if self.packets.len() >= PACKETS_MAX {
+            self.packets.pop_front();
+        }
+        self.packets.push_back(RingPacket {
+            sequence: self.next,
+            position: self.head,
+            len: ByteLen::ZERO,
+            lost_before,
+            picture,
+        });
+        self.next = Sequence::new(self.next.value().wrapping_add(1));
+    }
+
     /// Moves the head back unless something was reserved behind `room`.
     fn give_back(&mut self, room: &Reservation, head: u32) {
         if self.head == room.position.wrapping_add(room.capacity.value()) {
@@ -159,7 +176,17 @@ impl Ring {
         self.packets.get(usize::try_from(index).ok()?)
     }
 
+    /// The oldest readable packet with this number or a later one where a reader may begin: an IDR, or the mark behind
+    /// the last packet.
+    pub(super) fn start_from(&self, sequence: Sequence) -> Option<&RingPacket> {
+        self.packets.iter().find(|packet| {
+            let starts = packet.picture.kind == PictureKind::Idr || packet.picture.is_last;
+            starts && !precedes(packet.sequence, sequence)
+        })
+    }
+
     /// The oldest readable IDR with this number or a later one.
+    #[cfg(test)]
     pub(super) fn idr_from(&self, sequence: Sequence) -> Option<&RingPacket> {
         self.packets.iter().find(|packet| {
             packet.picture.kind == PictureKind::Idr && !precedes(packet.sequence, sequence)
@@ -225,6 +252,7 @@ mod tests {
     fn picture(kind: PictureKind) -> PacketPicture {
         PacketPicture {
             kind,
+            is_last: false,
             qp: 30,
             timestamp: 0,
             frame: FrameNumber::new(0),

@@ -72,6 +72,9 @@ impl Broker {
         if must_be_idr {
             channel.coder.force_idr();
         }
+        if core::mem::take(&mut channel.restarts) {
+            channel.coder.restart(&channel.parameters.setup);
+        }
         let Ok(picture) = channel.coder.start() else {
             channel.lose_reference();
             self.give_up_if_hopeless(key);
@@ -214,6 +217,7 @@ impl Broker {
             lost_before: core::mem::take(&mut channel.lost_before),
             picture: PacketPicture {
                 kind: flight.kind,
+                is_last: false,
                 qp: flight.qp,
                 timestamp: flight.frame.timestamp,
                 frame: flight.frame.number,
@@ -300,7 +304,7 @@ impl Broker {
         let Some(channel) = self.channel_mut(key) else {
             return;
         };
-        let may_fail = matches!(channel.life, Life::Serving | Life::Draining);
+        let may_fail = matches!(channel.life, Life::Serving | Life::Draining { .. });
         if !may_fail || channel.failures < FAILURES_MAX {
             return;
         }

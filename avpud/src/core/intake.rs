@@ -1,8 +1,8 @@
-//! Frames come in: submit, key-frame requests, drain; and how a frame ends.
+//! Frames come in: submit, key-frame requests; and how a frame ends.
 
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Frame, Life};
-use crate::core::event::{Attach, SessionKey};
+use crate::core::event::SessionKey;
 use crate::core::refusal::Refusal;
 use crate::core::sources::Asker;
 use crate::job::ChannelKey;
@@ -10,7 +10,7 @@ use crate::mem::addr::{ByteLen, PhysAddr};
 use avpu_proto::event::{EndOfStream, Event, SourceReleased};
 use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
 use avpu_proto::reply::{Reply, Submitted};
-use avpu_proto::request::{Drain, RequestIdr, Submit};
+use avpu_proto::request::{RequestIdr, Submit};
 use avpu_proto::types::{Address, ChannelState, FrameEnd, FrameNumber};
 
 impl Broker {
@@ -129,26 +129,6 @@ impl Broker {
         }
         channel.ask_for_idr(session);
         Ok(Some(Reply::Done))
-    }
-
-    pub(super) fn drain(&mut self, session: SessionKey, request: u16, which: Drain) -> Answer {
-        let id = which.channel;
-        let key = self.owned(session, id)?;
-        if which.keep {
-            return Err(Refusal::Unsupported(
-                "expected a drain that ends the stream, found one that keeps its readers"
-                    .to_owned(),
-            ));
-        }
-        let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
-        if channel.life != Life::Serving {
-            return Err(wrong_state(channel));
-        }
-        channel.life = Life::Draining;
-        self.state_changed = true;
-        self.reply(session, request, Reply::Done, Attach::Nothing);
-        self.finish_channel(key);
-        Ok(None)
     }
 
     /// Tells an owner that does not read its own channel that no packet follows.

@@ -34,6 +34,7 @@ mod schedule;
 mod session;
 mod sources;
 mod stats;
+mod stream_control;
 #[cfg(test)]
 mod tests;
 mod ticket;

@@ -177,14 +177,9 @@ impl Broker {
             return;
         }
         match channel.life {
-            Life::Draining => {
-                channel.life = Life::Drained;
-                self.state_changed = true;
-                self.end_owner_stream(key);
-                self.serve_readers(key);
-            }
+            Life::Draining { keep } => self.finish_drain(key, keep),
             Life::Closing { request } => self.destroy(key, request),
-            Life::Opening { .. } | Life::Serving | Life::Drained | Life::Failed => {}
+            Life::Opening { .. } | Life::Serving | Life::Drained { .. } | Life::Failed => {}
         }
     }
 

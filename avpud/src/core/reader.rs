@@ -81,14 +81,15 @@ impl Reader {
     pub(super) fn poll_event(&mut self, ring: &Ring) -> Option<Event> {
         match self.place {
             Place::AwaitsIdr { missed } => {
-                let idr = *ring.idr_from(self.next)?;
-                if !self.may_take(&idr, ring) {
+                // Behind the mark of a drained channel comes an IDR, or nothing.
+                let start = *ring.start_from(self.next)?;
+                if !self.may_take(&start, ring) {
                     return None;
                 }
-                self.next = idr.sequence;
+                self.next = start.sequence;
                 self.place = Place::Following { told_lost: true };
                 match missed {
-                    Some(missed) => Some(self.gap(missed, idr.sequence)),
+                    Some(missed) => Some(self.gap(missed, start.sequence)),
                     None => self.poll_event(ring),
                 }
             }
@@ -114,7 +115,7 @@ impl Reader {
     /// Whether it was sent all there is, or waits for an IDR that is not there.
     pub(super) fn is_through(&self, ring: &Ring) -> bool {
         match self.place {
-            Place::AwaitsIdr { .. } => ring.idr_from(self.next).is_none(),
+            Place::AwaitsIdr { .. } => ring.start_from(self.next).is_none(),
             Place::Following { .. } => self.next == ring.next_sequence(),
         }
     }
@@ -216,6 +217,7 @@ impl Reader {
             frame: picture.frame,
             sse_luma: picture.sse_luma,
             qp_mean: picture.qp,
+            last: picture.is_last,
             ..Packet::default()
         })
     }

@@ -6,4 +6,5 @@ mod leaving;
 mod readers;
 mod retiring;
 mod sources;
+mod stream_control;
 mod world;
