@@ -8,6 +8,7 @@ use avpu_tests::alloc::{CountingAllocator, count};
 use avpud::core::Broker;
 use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
 use avpud::core::event::{Input, Output, Peer, SessionKey};
+use avpud::core::role::{ClientLimits, Rights};
 use avpud::core::time::Micros;
 use avpud::job::{EncodedPicture, JobCost, JobId, JobOutcome, PictureStats};
 use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
@@ -57,7 +58,8 @@ fn world() -> World {
         arena,
         source_windows: Vec::new(),
         system_memory: Vec::new(),
-        raw_gids: Vec::new(),
+        rights: Rights::default(),
+        client_limits: ClientLimits::default(),
         source_alignment: Alignment::constant(256),
         channels_max: 8,
         picture_min: (16, 16),

@@ -138,6 +138,14 @@ mod tests {
                 "avpud.conf:2: ring-bytes: expected a power of two from 4096 to 268435456 bytes, found \"3M\"",
             ),
             (
+                "[limits]\nload-max-permille = 1001\n",
+                "avpud.conf:2: load-max-permille: expected a whole number from 1 to 1000, found \"1001\"",
+            ),
+            (
+                "[limits]\nclient-frames-max = 17\n",
+                "avpud.conf:2: client-frames-max: expected a whole number from 1 to 16, found \"17\"",
+            ),
+            (
                 "[limits]\nchannels-max = 0\n",
                 "avpud.conf:2: channels-max: expected a number above 0, found 0",
             ),

@@ -2,6 +2,7 @@
 
 use super::value;
 use super::{Config, DeviceChoice};
+use avpu_proto::limits::{CHANNELS_PER_CLIENT_MAX, PACKET_CREDITS_MAX, SUBMIT_CREDITS};
 use std::path::PathBuf;
 
 /// A setting.
@@ -25,7 +26,13 @@ pub enum Setting {
     Arena,
     /// `[memory] source-windows`.
     SourceWindows,
-    /// `[memory] raw-groups`.
+    /// `[rights] publish-users`.
+    PublishUsers,
+    /// `[rights] publish-groups`.
+    PublishGroups,
+    /// `[rights] raw-users`.
+    RawUsers,
+    /// `[rights] raw-groups`.
     RawGroups,
     /// `[limits] channels-max`.
     ChannelsMax,
@@ -33,6 +40,14 @@ pub enum Setting {
     RingBytes,
     /// `[limits] load-max-permille`.
     LoadMax,
+    /// `[limits] client-channels-max`.
+    ClientChannelsMax,
+    /// `[limits] client-lease-bytes-max`.
+    ClientLeaseBytesMax,
+    /// `[limits] client-frames-max`.
+    ClientFramesMax,
+    /// `[limits] client-packets-max`.
+    ClientPacketsMax,
 }
 
 /// A row of the table.
@@ -116,8 +131,29 @@ pub(super) const KEYS: &[Key] = &[
         help: "memory of other allocators that frames may lie in",
     },
     Key {
+        setting: Setting::PublishUsers,
+        section: "rights",
+        name: "publish-users",
+        value: "USER[,...]",
+        help: "users that may open channels; with publish-groups nobody else",
+    },
+    Key {
+        setting: Setting::PublishGroups,
+        section: "rights",
+        name: "publish-groups",
+        value: "GROUP[,...]",
+        help: "groups that may open channels; with publish-users nobody else",
+    },
+    Key {
+        setting: Setting::RawUsers,
+        section: "rights",
+        name: "raw-users",
+        value: "USER[,...]",
+        help: "users that may submit raw addresses",
+    },
+    Key {
         setting: Setting::RawGroups,
-        section: "memory",
+        section: "rights",
         name: "raw-groups",
         value: "GROUP[,...]",
         help: "groups that may submit raw addresses",
@@ -142,6 +178,34 @@ pub(super) const KEYS: &[Key] = &[
         name: "load-max-permille",
         value: "COUNT",
         help: "encoder time that channels may be promised, in thousandths",
+    },
+    Key {
+        setting: Setting::ClientChannelsMax,
+        section: "limits",
+        name: "client-channels-max",
+        value: "COUNT",
+        help: "most channels of one connection",
+    },
+    Key {
+        setting: Setting::ClientLeaseBytesMax,
+        section: "limits",
+        name: "client-lease-bytes-max",
+        value: "SIZE",
+        help: "most reserved memory in leases of one connection",
+    },
+    Key {
+        setting: Setting::ClientFramesMax,
+        section: "limits",
+        name: "client-frames-max",
+        value: "COUNT",
+        help: "most frames under way on one connection",
+    },
+    Key {
+        setting: Setting::ClientPacketsMax,
+        section: "limits",
+        name: "client-packets-max",
+        value: "COUNT",
+        help: "most packets outstanding on one subscription",
     },
 ];
 
@@ -190,12 +254,29 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         }
         Setting::Arena => config.arena = value::arena(text)?,
         Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,
-        Setting::RawGroups => config.raw_gids = value::list(text, value::group)?,
+        Setting::PublishUsers => {
+            config.publish.get_or_insert_default().uids = value::list(text, value::user)?;
+        }
+        Setting::PublishGroups => {
+            config.publish.get_or_insert_default().gids = value::list(text, value::group)?;
+        }
+        Setting::RawUsers => config.raw.uids = value::list(text, value::user)?,
+        Setting::RawGroups => config.raw.gids = value::list(text, value::group)?,
         Setting::ChannelsMax => {
             config.channels_max = Some(value::positive(value::number(text)?)?);
         }
         Setting::RingBytes => config.ring = Some(value::ring_size(text)?),
-        Setting::LoadMax => config.load_max_permille = value::positive(value::number(text)?)?,
+        Setting::LoadMax => config.load_max_permille = value::at_most(text, 1000)?,
+        Setting::ClientChannelsMax => {
+            config.client_limits.channels = value::at_most(text, CHANNELS_PER_CLIENT_MAX)?;
+        }
+        Setting::ClientLeaseBytesMax => config.client_limits.lease_bytes = value::size(text)?,
+        Setting::ClientFramesMax => {
+            config.client_limits.frames = value::at_most(text, SUBMIT_CREDITS)?;
+        }
+        Setting::ClientPacketsMax => {
+            config.client_limits.packets = value::at_most(text, PACKET_CREDITS_MAX)?;
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub use device::DeviceChoice;
 pub use error::{ConfigError, Origin};
 pub use keys::Setting;
 
+use crate::core::role::{ClientLimits, Members};
 use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysRange};
 use std::fs;
@@ -56,8 +57,12 @@ pub struct Config {
     pub arena: ArenaSource,
     /// Where other allocators keep pictures that privileged clients may submit by address.
     pub source_windows: Vec<PhysRange>,
-    /// Groups that may submit raw addresses besides the super-user.
-    pub raw_gids: Vec<u32>,
+    /// Who may open channels; `None`: whoever may connect.
+    pub publish: Option<Members>,
+    /// Who may submit raw addresses besides the super-user.
+    pub raw: Members,
+    /// What one connection may have.
+    pub client_limits: ClientLimits,
     /// Most channels at once.
     pub channels_max: Option<u16>,
     /// Size of a channel's ring where the client does not say; a power of two.
@@ -81,7 +86,9 @@ impl Default for Config {
             cost_macroblock_ns: None,
             arena: ArenaSource::default(),
             source_windows: Vec::new(),
-            raw_gids: Vec::new(),
+            publish: None,
+            raw: Members::default(),
+            client_limits: ClientLimits::default(),
             channels_max: None,
             ring: None,
             load_max_permille: LOAD_MAX_PERMILLE,

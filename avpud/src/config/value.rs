@@ -5,6 +5,7 @@ use super::keys::unknown;
 use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use avpu_proto::ring;
+use core::fmt::Display;
 use core::str::FromStr;
 
 /// A text that is not empty.
@@ -25,6 +26,19 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
 pub(super) fn positive<T: Default + PartialEq>(number: T) -> Result<T, String> {
     if number == T::default() {
         return Err("expected a number above 0, found 0".to_owned());
+    }
+    Ok(number)
+}
+
+/// A whole number from 1 to `max`.
+pub(super) fn at_most<T>(text: &str, max: T) -> Result<T, String>
+where
+    T: FromStr + Default + PartialOrd + Display,
+{
+    let wrong = || format!("expected a whole number from 1 to {max}, found \"{text}\"");
+    let number: T = text.parse().map_err(|_| wrong())?;
+    if number == T::default() || number > max {
+        return Err(wrong());
     }
     Ok(number)
 }
@@ -76,22 +90,34 @@ pub(super) fn ring_size(text: &str) -> Result<ByteLen, String> {
 /// statically linked program it loads the machine's libraries at run time, which a camera has from another toolchain.
 const GROUPS: &str = "/etc/group";
 
+/// Where its users are.
+const USERS: &str = "/etc/passwd";
+
 /// A group by number, or by its name in the system's file.
 pub(super) fn group(text: &str) -> Result<u32, String> {
-    if let Ok(gid) = text.parse() {
-        return Ok(gid);
-    }
-    present(text)?;
-    let groups = std::fs::read_to_string(GROUPS).map_err(|error| {
-        format!("expected a group's number, as {GROUPS} cannot be read ({error}), found \"{text}\"")
-    })?;
-    group_in(&groups, text)
-        .ok_or_else(|| format!("expected a number or a group of {GROUPS}, found \"{text}\""))
+    numbered("group", GROUPS, text)
 }
 
-/// The number of a group in a file of lines `name:password:number:members`.
-fn group_in(groups: &str, name: &str) -> Option<u32> {
-    groups.lines().find_map(|line| {
+/// A user by number, or by its name in the system's file.
+pub(super) fn user(text: &str) -> Result<u32, String> {
+    numbered("user", USERS, text)
+}
+
+fn numbered(what: &str, file: &str, text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    present(text)?;
+    let lines = std::fs::read_to_string(file).map_err(|error| {
+        format!("expected a {what}'s number, as {file} cannot be read ({error}), found \"{text}\"")
+    })?;
+    number_in(&lines, text)
+        .ok_or_else(|| format!("expected a number or a {what} of {file}, found \"{text}\""))
+}
+
+/// The number behind a name in a file of lines `name:password:number:...`.
+fn number_in(lines: &str, name: &str) -> Option<u32> {
+    lines.lines().find_map(|line| {
         let mut fields = line.split(':');
         let number = (fields.next()? == name).then(|| fields.nth(1))??;
         number.parse().ok()
@@ -201,9 +227,9 @@ mod tests {
     #[test]
     fn groups_are_found_by_name_or_number() {
         let file = "root:x:0:\nvideo2:x:45:\nvideo:x:44:ann,bob\nbroken:x\n";
-        assert_eq!(group_in(file, "video"), Some(44));
-        assert_eq!(group_in(file, "vid"), None);
-        assert_eq!(group_in(file, "broken"), None);
+        assert_eq!(number_in(file, "video"), Some(44));
+        assert_eq!(number_in(file, "vid"), None);
+        assert_eq!(number_in(file, "broken"), None);
         assert_eq!(group("1000"), Ok(1000));
         assert!(group("").is_err() && group("no such group").is_err());
     }

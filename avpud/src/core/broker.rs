@@ -10,6 +10,7 @@ use crate::core::engine::Engine;
 use crate::core::event::{Attach, CloseReason, Input, Note, Output, Peer, SessionKey};
 use crate::core::pool::{Lease, Pool};
 use crate::core::refusal::Refusal;
+use crate::core::role;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
 use crate::core::time::Micros;
@@ -204,10 +205,10 @@ impl Broker {
             self.push(Output::Close { session, reason });
             return;
         }
-        let raw = peer.uid == 0 || self.config.raw_gids.contains(&peer.gid);
+        let role = self.config.rights.role_of(&peer);
         let before = self
             .sessions
-            .insert(session, Session::new(peer, raw, self.now));
+            .insert(session, Session::new(peer, role, self.now));
         assert!(
             before.is_none(),
             "a session's key is unique while it is open"
@@ -221,7 +222,8 @@ impl Broker {
         state.requests = state.requests.saturating_add(1);
         let asker = Asker {
             session,
-            raw_addresses: state.raw_addresses,
+            peer: state.peer,
+            role: state.role,
         };
         match self.answer(asker, id, body) {
             Ok(Some(reply)) => self.reply(session, id, reply, Attach::Nothing),
@@ -233,7 +235,12 @@ impl Broker {
 
     fn answer(&mut self, asker: Asker, id: u16, body: Option<Request>) -> Answer {
         let session = asker.session;
-        match body.ok_or(Refusal::UnknownRequest)? {
+        let body = body.ok_or(Refusal::UnknownRequest)?;
+        role::check(role::needed(&body), asker.role, &asker.peer)?;
+        if let Request::Revoke(_) | Request::ReleaseQuarantine(_) = body {
+            self.config.rights.check_control(&asker.peer)?;
+        }
+        match body {
             Request::Capabilities => Ok(Some(self.capabilities(asker))),
             Request::OpenChannel(wish) => self.open_channel(session, id, wish),
             Request::CloseChannel(which) => self.close_channel(session, id, which.channel),

@@ -1,5 +1,6 @@
 //! What the core is told once, at the start.
 
+use crate::core::role::{ClientLimits, Rights};
 use crate::job::JobCost;
 use crate::mem::addr::{Alignment, ByteLen, PhysRange};
 use crate::picture::ChannelSetup;
@@ -30,8 +31,10 @@ pub struct BrokerConfig {
     pub source_windows: Vec<PhysRange>,
     /// The kernel's memory: never a source, whatever the windows say.
     pub system_memory: Vec<PhysRange>,
-    /// Groups that may use raw addresses, besides user 0.
-    pub raw_gids: Vec<u32>,
+    /// Who may do what.
+    pub rights: Rights,
+    /// How much of it one connection may.
+    pub client_limits: ClientLimits,
     /// A source picture's address is a multiple of this.
     pub source_alignment: Alignment,
     /// Channels at once, all clients together.

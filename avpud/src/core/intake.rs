@@ -8,7 +8,7 @@ use crate::core::sources::Asker;
 use crate::job::ChannelKey;
 use crate::mem::addr::{ByteLen, PhysAddr};
 use avpu_proto::event::{EndOfStream, Event, SourceReleased};
-use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
+use avpu_proto::limits::QUEUE_MAX;
 use avpu_proto::reply::{Reply, Submitted};
 use avpu_proto::request::{RequestIdr, Submit};
 use avpu_proto::types::{Address, ChannelState, FrameEnd, FrameNumber};
@@ -50,10 +50,9 @@ impl Broker {
             .sessions
             .get(&asker.session)
             .map_or(0, |session| session.frames_outstanding);
-        if outstanding >= SUBMIT_CREDITS {
-            return Err(Refusal::NoCredit {
-                max: SUBMIT_CREDITS,
-            });
+        let max = self.config.client_limits.frames;
+        if outstanding >= max {
+            return Err(Refusal::NoCredit { max });
         }
         let address = PhysAddr::new(frame.address.value());
         let (source, holder) = self.sources.resolve(asker, address, len)?;

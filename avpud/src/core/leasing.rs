@@ -10,7 +10,7 @@ use avpu_proto::limits::{LEASE_BUFFERS_MAX, LEASES_MAX, REGIONS_MAX};
 use avpu_proto::reply::{BuffersLeased, LeasedBuffer, RegionRegistered, Reply};
 use avpu_proto::report::Purpose;
 use avpu_proto::request::{LeaseBuffers, RegisterRegion};
-use avpu_proto::types::{Address, BufferAccess, LeaseId, RegionId};
+use avpu_proto::types::{Address, BufferAccess, LeaseId, RegionId, Role};
 
 impl Broker {
     pub(super) fn lease_buffers(
@@ -26,7 +26,8 @@ impl Broker {
         if count > LEASE_BUFFERS_MAX {
             return Err(at_most("buffers of a lease", LEASE_BUFFERS_MAX.into()));
         }
-        if self.sources.leases_of(session).0 >= LEASES_MAX {
+        let (held, held_bytes) = self.sources.leases_of(session);
+        if held >= LEASES_MAX {
             return Err(at_most("leases of one connection", LEASES_MAX.into()));
         }
         let layout = self.channel(key).map(|channel| {
@@ -43,6 +44,14 @@ impl Broker {
                 largest_free: self.pool.largest_free(),
             });
         };
+        let bytes_max = self.config.client_limits.lease_bytes.value();
+        if held_bytes + u64::from(total) > u64::from(bytes_max) {
+            return Err(Refusal::LeaseBytes {
+                held: held_bytes,
+                wanted: u64::from(total),
+                max: u64::from(bytes_max),
+            });
+        }
         let pid = self.sessions.get(&session).map_or(0, |s| s.peer.pid);
         let memory = self.lease_memory(ByteLen::new(total), Purpose::Source, pid, wish.channel)?;
         let range = memory.range();
@@ -137,7 +146,7 @@ impl Broker {
         owner: SessionKey,
         access: BufferAccess,
     ) -> Option<(Reply, Attach)> {
-        let raw = self.sessions.get(&owner)?.raw_addresses;
+        let raw = self.sessions.get(&owner)?.role >= Role::Raw;
         let lease = self.sources.lease_mut(key)?;
         let Buffers { layout, step, .. } = lease.buffers;
         let buffers = (0_u64..)

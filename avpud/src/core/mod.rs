@@ -30,6 +30,7 @@ mod recovery;
 mod refusal;
 mod report;
 mod retirement;
+pub mod role;
 mod schedule;
 mod session;
 mod sources;

@@ -15,7 +15,6 @@ use crate::job::ChannelKey;
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureSize;
 use avpu_proto::event::{ChannelChanged, Event};
-use avpu_proto::limits::CHANNELS_PER_CLIENT_MAX;
 use avpu_proto::reply::{ChannelOpened, Reply};
 use avpu_proto::report::Purpose;
 use avpu_proto::request::OpenChannel;
@@ -243,10 +242,11 @@ impl Broker {
 
     fn free_slot(&self, session: SessionKey) -> Result<ChannelKey, Refusal> {
         let owned = self.sessions.get(&session).map_or(0, |s| s.channels);
-        if owned >= CHANNELS_PER_CLIENT_MAX {
+        let max = self.config.client_limits.channels;
+        if owned >= max {
             return Err(Refusal::Limit {
                 what: "channels of one connection",
-                max: u32::from(CHANNELS_PER_CLIENT_MAX),
+                max: u32::from(max),
             });
         }
         let free = (0..self.config.channels_max)

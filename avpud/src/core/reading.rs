@@ -7,7 +7,7 @@ use crate::core::reader::Reader;
 use crate::core::refusal::Refusal;
 use crate::job::ChannelKey;
 use avpu_proto::event::{EndOfStream, Event};
-use avpu_proto::limits::{PACKET_CREDITS_MAX, READERS_MAX, SUBSCRIPTIONS_MAX};
+use avpu_proto::limits::{READERS_MAX, SUBSCRIPTIONS_MAX};
 use avpu_proto::reply::{Reply, Subscribed};
 use avpu_proto::request::{ReleasePackets, Subscribe};
 use avpu_proto::types::{ChannelState, Join, SubscriptionId};
@@ -36,8 +36,8 @@ impl Broker {
             ));
         }
         let credits = match wish.credits {
-            0 => PACKET_CREDITS_MAX,
-            wished => wished.min(PACKET_CREDITS_MAX),
+            0 => self.config.client_limits.packets,
+            wished => wished.min(self.config.client_limits.packets),
         };
         let (id, epoch) = (self.subscription_next, self.config.epoch);
         let channel = self

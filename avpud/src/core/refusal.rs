@@ -1,9 +1,10 @@
 //! Why a request is refused, and the one map from that to the wire's error codes.
 
+use crate::core::event::Peer;
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr};
 use avpu_proto::error::{self, ErrorCode};
 use avpu_proto::limits::SENTENCE_LEN_MAX;
-use avpu_proto::types::{ChannelId, ChannelState};
+use avpu_proto::types::{ChannelId, ChannelState, Role};
 use core::fmt;
 
 /// A refused request. It changed nothing.
@@ -61,8 +62,16 @@ pub(super) enum Refusal {
         len: ByteLen,
         with: &'static str,
     },
-    /// The peer may not use raw physical addresses.
-    NoRawRight,
+    /// The peer's role does not reach.
+    NoRole {
+        needed: Role,
+        role: Role,
+        peer: Peer,
+    },
+    /// The peer may not take memory from others.
+    NoControl { own_uid: u32, peer: Peer },
+    /// The client's leases take as much memory as they may.
+    LeaseBytes { held: u64, wanted: u64, max: u64 },
     /// There is no such object.
     NoSuchObject { what: &'static str, id: u32 },
     /// The object is another connection's.
@@ -109,7 +118,8 @@ impl Refusal {
             Self::Foreign { .. } => (ErrorCode::ADDRESS_FOREIGN, false),
             Self::OutOfBounds { .. } => (ErrorCode::ADDRESS_OUT_OF_BOUNDS, false),
             Self::Overlap { .. } => (ErrorCode::ADDRESS_OVERLAP, false),
-            Self::NoRawRight => (ErrorCode::NOT_PERMITTED, false),
+            Self::LeaseBytes { .. } => (ErrorCode::LIMIT_REACHED, true),
+            Self::NoRole { .. } | Self::NoControl { .. } => (ErrorCode::NOT_PERMITTED, false),
             Self::NoSuchObject { .. } => (ErrorCode::NO_SUCH_OBJECT, false),
             Self::InUse { .. } => (ErrorCode::IN_USE, true),
             Self::EngineOffline => (ErrorCode::ENGINE_OFFLINE, true),
@@ -195,8 +205,23 @@ impl fmt::Display for Refusal {
                 f,
                 "expected memory of its own, found {len} from {address} on to overlap {with}"
             ),
-            Self::NoRawRight => f.write_str(
-                "expected a peer with the right to raw physical addresses, found one without it",
+            Self::NoRole { needed, role, peer } => write!(
+                f,
+                "expected a client that may {}, found user {}, group {}, which may only {}",
+                right(*needed),
+                peer.uid,
+                peer.gid,
+                right(*role)
+            ),
+            Self::NoControl { own_uid, peer } => write!(
+                f,
+                "expected user 0 or the daemon's own user {own_uid}, found user {}, group {}",
+                peer.uid, peer.gid
+            ),
+            Self::LeaseBytes { held, wanted, max } => write!(
+                f,
+                "expected at most {max} bytes in leases of one connection, found a need of {wanted} beside {held}, {} too much",
+                held.saturating_add(*wanted).saturating_sub(*max)
             ),
             Self::NoSuchObject { what, id } => write!(f, "expected a {what}, found number {id}"),
             Self::ForeignObject { what, id } => write!(
@@ -212,6 +237,14 @@ impl fmt::Display for Refusal {
             }
             Self::ShuttingDown => f.write_str("expected a running daemon, found it stopping"),
         }
+    }
+}
+
+const fn right(role: Role) -> &'static str {
+    match role {
+        Role::Observe => "read channels and reports",
+        Role::Publish => "open channels",
+        Role::Raw => "use raw physical addresses",
     }
 }
 

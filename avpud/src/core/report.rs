@@ -5,7 +5,7 @@ use crate::core::channel::Channel;
 use crate::core::event::SessionKey;
 use crate::core::session::Session;
 use crate::core::sources::Asker;
-use avpu_proto::limits::{PACKET_CREDITS_MAX, PAGE_ENTRIES_MAX, QUEUE_MAX, SUBMIT_CREDITS};
+use avpu_proto::limits::{PAGE_ENTRIES_MAX, QUEUE_MAX};
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Listing, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
@@ -38,12 +38,12 @@ impl Broker {
             height_max,
             channels_max: config.channels_max,
             queue_max: QUEUE_MAX,
-            submit_credits: SUBMIT_CREDITS,
-            packet_credits_max: PACKET_CREDITS_MAX,
-            raw_addresses: asker.raw_addresses && !config.source_windows.is_empty(),
+            submit_credits: config.client_limits.frames,
+            packet_credits_max: config.client_limits.packets,
+            raw_addresses: asker.role >= Role::Raw && !config.source_windows.is_empty(),
             job_base_ns: config.cost.base_ns,
             job_macroblock_ns: config.cost.macroblock_ns,
-            role: role(asker.raw_addresses),
+            role: asker.role,
             dma_buf_import: false,
         })
     }
@@ -179,7 +179,7 @@ impl Broker {
             lease_bytes,
             requests: session.requests,
             refusals: session.refusals,
-            role: role(session.raw_addresses),
+            role: session.role,
             idr_requests: 0,
         }
     }
@@ -198,14 +198,6 @@ fn listing<T, R>(
     Listing {
         entries: page,
         next: entries.next().map(|(cursor, _)| cursor),
-    }
-}
-
-const fn role(raw_addresses: bool) -> Role {
-    if raw_addresses {
-        Role::Raw
-    } else {
-        Role::Publish
     }
 }
 

@@ -6,15 +6,15 @@
 use crate::core::event::Peer;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
-use avpu_proto::types::SubscriptionId;
+use avpu_proto::types::{Role, SubscriptionId};
 
 /// A connection that agreed on a version.
 #[derive(Debug)]
 pub(super) struct Session {
     /// Who is at the other end.
     pub(super) peer: Peer,
-    /// It may submit and register raw physical addresses.
-    pub(super) raw_addresses: bool,
+    /// What it may do.
+    pub(super) role: Role,
     /// Since when.
     pub(super) connected: Micros,
     /// It asked for the liveness events of all channels.
@@ -32,10 +32,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) const fn new(peer: Peer, raw_addresses: bool, now: Micros) -> Self {
+    pub(super) const fn new(peer: Peer, role: Role, now: Micros) -> Self {
         Self {
             peer,
-            raw_addresses,
+            role,
             connected: now,
             watches: false,
             requests: 0,

@@ -5,11 +5,12 @@
 //! nothing is taken back while it is queued or may be read. Checks run in one order and each has its own refusal:
 //! alignment, end, owner or right, bounds, overlap.
 
-use crate::core::event::{LeaseKey, SessionKey};
+use crate::core::event::{LeaseKey, Peer, SessionKey};
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
+use crate::core::role;
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
-use avpu_proto::types::{LeaseId, RegionId, SourceLayout};
+use avpu_proto::types::{LeaseId, RegionId, Role, SourceLayout};
 
 /// All source memory that is not the daemon's own affair.
 #[derive(Debug)]
@@ -75,7 +76,8 @@ pub(super) enum Holder {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker {
     pub(super) session: SessionKey,
-    pub(super) raw_addresses: bool,
+    pub(super) peer: Peer,
+    pub(super) role: Role,
 }
 
 impl Sources {
@@ -133,9 +135,6 @@ impl Sources {
         address: PhysAddr,
         len: ByteLen,
     ) -> Result<RegionId, Refusal> {
-        if !asker.raw_addresses {
-            return Err(Refusal::NoRawRight);
-        }
         let range = self.aligned_range(address, len)?;
         self.check_raw(asker, range)?;
         let id = RegionId::new(self.region_next);
@@ -322,9 +321,7 @@ impl Sources {
         let Some(window) = window else {
             return Err(Refusal::Foreign { address });
         };
-        if !asker.raw_addresses {
-            return Err(Refusal::NoRawRight);
-        }
+        role::check(Role::Raw, asker.role, &asker.peer)?;
         if !window.contains_range(range) {
             return Err(Refusal::OutOfBounds { address, len });
         }

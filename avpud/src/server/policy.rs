@@ -3,6 +3,7 @@
 use super::plan::LayoutPlanner;
 use crate::config::Config;
 use crate::core::config::BrokerConfig;
+use crate::core::role::Rights;
 use crate::device::Capabilities;
 use crate::device::linux::arena::MemoryMap;
 use crate::job::JobCost;
@@ -78,7 +79,12 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
             config.source_windows.clone()
         },
         system_memory: machine.system_memory.clone(),
-        raw_gids: config.raw_gids.clone(),
+        rights: Rights {
+            own_uid: nix::unistd::geteuid().as_raw(),
+            publish: config.publish.clone(),
+            raw: config.raw.clone(),
+        },
+        client_limits: config.client_limits.clone(),
         source_alignment: SOURCE_ALIGNMENT,
         channels_max: config.channels_max.unwrap_or(machine.channels_max),
         picture_min: PICTURE_MIN,

@@ -2,6 +2,7 @@
 
 use avpu_proto::types::{Epoch, Profile};
 use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
+use avpud::core::role::{ClientLimits, Members, Rights};
 use avpud::job::JobCost;
 use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use avpud::picture::ChannelSetup;
@@ -41,7 +42,14 @@ pub(crate) fn config() -> BrokerConfig {
         arena: range(0x0600_0000, 0x0040_0000),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],
         system_memory: vec![range(WINDOW, 0x1000)],
-        raw_gids: vec![1],
+        rights: Rights {
+            raw: Members {
+                uids: Vec::new(),
+                gids: vec![1],
+            },
+            ..Rights::default()
+        },
+        client_limits: ClientLimits::default(),
         source_alignment: Alignment::constant(256),
         channels_max: 6,
         picture_min: (16, 16),

@@ -16,6 +16,7 @@ use avpud::config::Config;
 use avpud::core::Broker;
 use avpud::core::config::BrokerConfig;
 use avpud::core::event::{Input, Peer, SessionKey};
+use avpud::core::role::Members;
 use avpud::core::time::Micros;
 use avpud::device::model::VirtualModel;
 use avpud::device::{Capabilities, Device};
@@ -437,7 +438,10 @@ fn range(start: u32, len: u32) -> PhysRange {
 /// What the daemon is told: a machine with a window that privileged clients may use, and room for few.
 fn config(device: &Capabilities, window: PhysRange) -> BrokerConfig {
     let settings = Config {
-        raw_gids: vec![1],
+        raw: Members {
+            uids: Vec::new(),
+            gids: vec![1],
+        },
         ..Config::default()
     };
     let machine = Machine {

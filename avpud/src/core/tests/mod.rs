@@ -5,6 +5,7 @@ mod encoding;
 mod leaving;
 mod readers;
 mod retiring;
+mod rights;
 mod sources;
 mod stream_control;
 mod world;

@@ -146,7 +146,7 @@ fn a_region_is_its_owners_until_it_is_given_back() {
 #[test]
 fn regions_are_checked_when_they_are_registered() {
     let mut config = super::world::config();
-    config.raw_gids = vec![1000];
+    config.rights.raw.gids = vec![1000];
     let mut world = World::with(config);
     let a = world.connect(1);
     let b = world.connect(2);

@@ -3,6 +3,7 @@
 use crate::core::Broker;
 use crate::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
 use crate::core::event::{Attach, Guards, Input, Note, Output, Peer, SessionKey};
+use crate::core::role::{ClientLimits, Members, Rights};
 use crate::core::time::Micros;
 use crate::job::{
     ChannelKey, EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId, JobOutcome,
@@ -57,7 +58,14 @@ pub(super) fn config() -> BrokerConfig {
         arena: range(ARENA, ARENA_LEN),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],
         system_memory: vec![range(WINDOW, 0x1000)],
-        raw_gids: vec![44],
+        rights: Rights {
+            raw: Members {
+                uids: Vec::new(),
+                gids: vec![44],
+            },
+            ..Rights::default()
+        },
+        client_limits: ClientLimits::default(),
         source_alignment: Alignment::constant(256),
         channels_max: 8,
         picture_min: (16, 16),
