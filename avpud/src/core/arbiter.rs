@@ -12,6 +12,8 @@
 //!    what such a channel gets in all follows its weight, and is at least its rate.
 //! 3. Otherwise there is nothing to do. The encoder never waits for a picture that is not there.
 //!
+//! A picture is charged when the encoder is started on it: one that is dropped before costs nothing.
+//!
 //! A choice takes steps with the logarithm of the number of channels that have a picture, and allocates nothing.
 //! [`schedule`](super::schedule) proves what the first rule promises.
 
@@ -157,14 +159,45 @@ impl Arbiter {
         }
     }
 
-    /// Takes the picture to encode next among those that were offered; it is charged to its channel.
-    pub(super) fn choose(&mut self, now: Micros) -> Option<Choice> {
+    /// The picture to encode next among those that were offered. It stays offered.
+    pub(super) fn next(&mut self, now: Micros) -> Option<Choice> {
         self.release(now);
         if let Some((_, channel)) = self.due.first() {
-            return self.serve_due(channel);
+            let due = self.flow_mut(channel)?.head?.release;
+            let due = Some(due);
+            return Some(Choice { channel, due });
         }
         let (_, channel) = self.slack.first()?;
-        self.serve_slack(channel, now)
+        Some(Choice { channel, due: None })
+    }
+
+    /// The encoder is started on that picture: it is charged to its channel.
+    pub(super) fn serve(&mut self, choice: Choice, now: Micros) {
+        let virtual_time = &mut self.virtual_time;
+        let flow = self.flows.get_mut(usize::from(choice.channel.index()));
+        let Some(flow) = flow.and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(waiting) = flow.head else {
+            return;
+        };
+        let tag = waiting.start_tag.saturating_add(charge(&flow.share));
+        match choice.due {
+            Some(release) => {
+                flow.released = release;
+                if flow.share.class == Class::BestEffort {
+                    flow.finish_tag = tag;
+                }
+            }
+            None => {
+                if waiting.in_rate {
+                    flow.released = flow.released.max(now);
+                }
+                flow.finish_tag = tag;
+                *virtual_time = waiting.start_tag.max(*virtual_time);
+            }
+        }
+        self.withdraw(choice.channel);
     }
 
     /// Pictures whose release has come are due.
@@ -179,36 +212,6 @@ impl Arbiter {
                     .insert((Reverse(share.class), deadline, tag), channel);
             }
         }
-    }
-
-    fn serve_due(&mut self, channel: ChannelKey) -> Option<Choice> {
-        let waiting = self.take(channel)?;
-        let flow = self.flow_mut(channel)?;
-        flow.released = waiting.release;
-        if flow.share.class == Class::BestEffort {
-            flow.finish_tag = waiting.start_tag.saturating_add(charge(&flow.share));
-        }
-        Some(Choice {
-            channel,
-            due: Some(waiting.release),
-        })
-    }
-
-    fn serve_slack(&mut self, channel: ChannelKey, now: Micros) -> Option<Choice> {
-        let waiting = self.take(channel)?;
-        let flow = self.flow_mut(channel)?;
-        if waiting.in_rate {
-            flow.released = flow.released.max(now);
-        }
-        flow.finish_tag = waiting.start_tag.saturating_add(charge(&flow.share));
-        self.virtual_time = self.virtual_time.max(waiting.start_tag);
-        Some(Choice { channel, due: None })
-    }
-
-    fn take(&mut self, channel: ChannelKey) -> Option<Waiting> {
-        let head = self.flow_mut(channel)?.head;
-        self.withdraw(channel);
-        head
     }
 
     fn flow_mut(&mut self, channel: ChannelKey) -> Option<&mut Flow> {

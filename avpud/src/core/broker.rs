@@ -248,7 +248,7 @@ impl Broker {
             Request::ReturnLease(which) => self.return_lease(session, which.lease),
             Request::RegisterRegion(wish) => self.register_region(asker, wish),
             Request::UnregisterRegion(which) => self.unregister_region(session, which.region),
-            Request::Submit(frame) => self.submit(asker, frame),
+            Request::Submit(frame) => self.submit(asker, id, frame),
             Request::Subscribe(wish) => self.subscribe(session, id, wish),
             Request::Unsubscribe(which) => self.unsubscribe(session, which.subscription),
             Request::ReleasePackets(which) => self.release_packets(session, id, which),

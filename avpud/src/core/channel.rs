@@ -13,6 +13,7 @@ use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
 use crate::core::delivery::{PacketPicture, Reservation, Ring};
 use crate::core::event::SessionKey;
+use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
 use crate::core::pool::Lease;
 use crate::core::reader::Reader;
@@ -43,6 +44,8 @@ pub(super) struct Channel {
     /// The state that clients were last told.
     pub(super) announced: Option<ChannelState>,
     pub(super) queue: VecDeque<Frame>,
+    /// Submits that wait for room in the queue.
+    pub(super) held: VecDeque<HeldSubmit>,
     pub(super) in_flight: Option<InFlight>,
     pub(super) delivering: VecDeque<Delivering>,
     pub(super) frame_next: FrameNumber,
@@ -158,7 +161,9 @@ impl Channel {
                 request: of.request,
             },
             announced: None,
-            queue: VecDeque::with_capacity(usize::from(QUEUE_MAX)),
+            // One more: a frame is put in before another is dropped for it.
+            queue: VecDeque::with_capacity(usize::from(QUEUE_MAX) + 1),
+            held: VecDeque::new(),
             in_flight: None,
             delivering: VecDeque::with_capacity(DELIVERING_MAX),
             frame_next: FrameNumber::new(0),

@@ -30,16 +30,23 @@ impl Broker {
     /// Gives the engine its next job, if it is idle and there is one.
     pub(super) fn start_next(&mut self) {
         while self.engine.is_idle() && self.stage != Stage::Finished {
-            let Some(choice) = self.arbiter.choose(self.now) else {
+            let Some(choice) = self.arbiter.next(self.now) else {
                 return;
             };
             let key = choice.channel;
+            if self.shed_late(key) {
+                self.resume_held(key);
+                self.finish_channel(key);
+                continue;
+            }
+            self.arbiter.serve(choice, self.now);
             let job = self.job_next;
             match self.prepare(key, job) {
                 Some(Ok(start)) => {
                     self.job_next = job.next();
                     self.launch(start);
                     self.check_ticket(key, choice.due);
+                    self.resume_held(key);
                 }
                 // A header that does not fit is an error of that frame, never a picture with another's header.
                 Some(Err(frame)) => {

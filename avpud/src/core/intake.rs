@@ -2,61 +2,86 @@
 
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Frame, Life};
-use crate::core::event::SessionKey;
+use crate::core::event::{Attach, SessionKey};
+use crate::core::overload::Room;
 use crate::core::refusal::Refusal;
 use crate::core::sources::Asker;
 use crate::job::ChannelKey;
 use crate::mem::addr::{ByteLen, PhysAddr};
 use avpu_proto::event::{EndOfStream, Event, SourceReleased};
-use avpu_proto::limits::QUEUE_MAX;
 use avpu_proto::reply::{Reply, Submitted};
 use avpu_proto::request::{RequestIdr, Submit};
-use avpu_proto::types::{Address, ChannelState, FrameEnd, FrameNumber};
+use avpu_proto::types::{Address, ChannelState, DropReason, FrameEnd, FrameNumber};
 
 impl Broker {
-    pub(super) fn submit(&mut self, asker: Asker, frame: Submit) -> Answer {
+    pub(super) fn submit(&mut self, asker: Asker, request: u16, frame: Submit) -> Answer {
         self.check_serving()?;
         let key = self.owned(asker.session, frame.channel)?;
-        let accepted = self.accept(asker, key, frame);
-        let Some(channel) = self.channel_mut(key) else {
-            return Err(Refusal::NoSuchChannel(frame.channel));
-        };
-        match accepted {
-            Ok(number) => Ok(Some(Reply::Submitted(Submitted { frame: number }))),
-            Err(refusal) => {
-                channel.stats.submits_refused = channel.stats.submits_refused.wrapping_add(1);
-                Err(refusal)
-            }
+        let accepted = self.accept(asker, request, key, frame);
+        if accepted.is_err() {
+            self.count_refused_submit(key);
+        }
+        accepted.map(|()| None)
+    }
+
+    pub(super) fn count_refused_submit(&mut self, key: ChannelKey) {
+        if let Some(channel) = self.channel_mut(key) {
+            channel.stats.submits_refused = channel.stats.submits_refused.wrapping_add(1);
         }
     }
 
+    /// Takes a frame in, makes room for it, or lets it wait for room, as its channel's policy says. Answered before
+    /// anything that follows from it.
     fn accept(
         &mut self,
         asker: Asker,
+        request: u16,
         key: ChannelKey,
         frame: Submit,
-    ) -> Result<FrameNumber, Refusal> {
-        let len = self.source_len(key);
+    ) -> Result<(), Refusal> {
         let channel = self
             .channel(key)
             .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         if channel.life != Life::Serving {
             return Err(wrong_state(channel));
         }
-        if channel.queue.len() >= usize::from(QUEUE_MAX) {
-            return Err(Refusal::QueueFull { max: QUEUE_MAX });
-        }
-        let outstanding = self
-            .sessions
-            .get(&asker.session)
-            .map_or(0, |session| session.frames_outstanding);
+        let room = channel.room()?;
+        let dropped = match room {
+            Room::After(count) => count,
+            Room::None | Room::Later => 0,
+        };
+        let under_way = self.sessions.get(&asker.session).map_or(0, |session| {
+            usize::from(session.frames_outstanding) + usize::from(session.submits_held)
+        });
         let max = self.config.client_limits.frames;
-        if outstanding >= max {
+        if under_way.saturating_sub(dropped) >= usize::from(max) {
             return Err(Refusal::NoCredit { max });
         }
-        let address = PhysAddr::new(frame.address.value());
-        let (source, holder) = self.sources.resolve(asker, address, len)?;
+        if room == Room::Later {
+            let address = PhysAddr::new(frame.address.value());
+            self.sources.resolve(asker, address, self.source_len(key))?;
+            self.hold(key, asker, request, frame);
+            return Ok(());
+        }
+        let number = self.take_in(asker, key, frame)?;
+        let reply = Reply::Submitted(Submitted { frame: number });
+        self.reply(asker.session, request, reply, Attach::Nothing);
+        match room {
+            Room::After(count) => self.shed(key, count, DropReason::Superseded),
+            Room::None | Room::Later => self.shed_newest(key),
+        }
+        Ok(())
+    }
 
+    /// Puts a frame at the end of its channel's queue.
+    pub(super) fn take_in(
+        &mut self,
+        asker: Asker,
+        key: ChannelKey,
+        frame: Submit,
+    ) -> Result<FrameNumber, Refusal> {
+        let address = PhysAddr::new(frame.address.value());
+        let (source, holder) = self.sources.resolve(asker, address, self.source_len(key))?;
         self.sources.pin(holder);
         if let Some(session) = self.sessions.get_mut(&asker.session) {
             session.frames_outstanding += 1;
@@ -80,12 +105,9 @@ impl Broker {
             in_rate,
             kept,
         });
-        if channel.stats.frames_in == 0 {
-            self.state_changed = true;
-        }
-        if let Some(channel) = self.channel_mut(key) {
-            channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
-        }
+        let is_first = channel.stats.frames_in == 0;
+        channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
+        self.state_changed |= is_first;
         self.offer(key);
         Ok(number)
     }

@@ -22,6 +22,7 @@ mod histogram;
 mod intake;
 mod leasing;
 mod opening;
+mod overload;
 mod parameters;
 mod pool;
 mod reader;

@@ -19,7 +19,7 @@ use avpu_proto::reply::{ChannelOpened, Reply};
 use avpu_proto::report::Purpose;
 use avpu_proto::request::OpenChannel;
 use avpu_proto::ring::DATA_BYTES_MIN;
-use avpu_proto::types::{ChannelId, ChannelState, DropReason, FrameEnd, SourceLayout};
+use avpu_proto::types::{ChannelId, ChannelState, DropReason, SourceLayout};
 
 impl Broker {
     pub(super) fn open_channel(
@@ -125,8 +125,8 @@ impl Broker {
             picture_bytes_max: parameters.picture_bytes_max,
             ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
             ticket_us: channel.ticket_us,
+            overload: parameters.overload,
             deadline_us: parameters.deadline_us,
-            ..ChannelOpened::default()
         };
         let note = Note::ChannelOpened {
             channel: key,
@@ -160,10 +160,10 @@ impl Broker {
 
     /// Drops what is queued, and the channel itself as soon as nothing of it is in flight.
     pub(super) fn close(&mut self, key: ChannelKey, request: Option<u16>) {
-        self.drop_queue(key, DropReason::ChannelClosed);
         if let Some(channel) = self.channel_mut(key) {
             channel.life = Life::Closing { request };
         }
+        self.drop_queue(key, DropReason::ChannelClosed);
         self.finish_channel(key);
     }
 
@@ -187,11 +187,11 @@ impl Broker {
         self.arbiter.withdraw(key);
         while let Some(channel) = self.channel_mut(key) {
             let Some(frame) = channel.queue.pop_front() else {
-                return;
+                break;
             };
-            channel.stats.frames_dropped = channel.stats.frames_dropped.wrapping_add(1);
-            self.end_frame(key, &frame, FrameEnd::Dropped(reason));
+            self.drop_frame(key, &frame, reason);
         }
+        self.resume_held(key);
     }
 
     /// Nothing of the channel is in flight: tells its readers and its owner, and has its memory taken back.

@@ -32,7 +32,9 @@ pub(super) struct Parameters {
     pub(super) picture_bytes_max: u32,
     /// 0: the daemon chooses.
     pub(super) ring_bytes: u32,
-    /// Longest wait that the client wishes for; 0: it has no wish.
+    /// What happens to a frame that finds the queue full.
+    pub(super) overload: Overload,
+    /// Age up to which a frame is started; 0: any.
     pub(super) deadline_us: u32,
 }
 
@@ -76,23 +78,22 @@ impl Parameters {
             ip_qp_delta: wish.ip_qp_delta,
             picture_bytes_max: wish.picture_bytes_max,
             ring_bytes: wish.ring_bytes,
-            deadline_us: 0,
+            overload: wish.overload,
+            deadline_us: wish.deadline_us,
         })
     }
 }
 
 /// What the wire can say and the daemon does not do yet.
 fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
-    let plain = wish.overload == Overload::Reject
-        && wish.deadline_us == 0
-        && wish.preroll_bytes == 0
+    let plain = wish.preroll_bytes == 0
         && wish.fps_out == FrameRate::default()
         && !wish.access_unit_delimiters;
     if plain {
         return Ok(());
     }
     Err(unsupported(
-        "expected a channel without overload policy, deadline, pre-roll budget, decimation and delimiters, found one of them",
+        "expected a channel without pre-roll budget, decimation and delimiters, found one of them",
     ))
 }
 

@@ -20,7 +20,8 @@ impl Broker {
         let mut unsupported = vec![
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
-            "overload policies other than Reject, deadlines, pre-roll budgets, decimation and access unit delimiters are not supported yet".to_owned(),
+            "pre-roll budgets, decimation and access unit delimiters are not supported yet"
+                .to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
         let missing = known.iter().filter(|p| !config.profiles.contains(p));
@@ -157,6 +158,13 @@ impl Broker {
             macroblock_ns: channel.cost.measured_macroblock_ns(),
             weight: parameters.weight,
             deadline_us: parameters.deadline_us,
+            overload: parameters.overload,
+            dropped_deadline: stats.drops.deadline,
+            dropped_queue_full: stats.drops.queue_full,
+            dropped_superseded: stats.drops.superseded,
+            dropped_flushed: stats.drops.flushed,
+            dropped_decimated: stats.drops.decimated,
+            dropped_revoked: stats.drops.revoked,
             ticket_us: channel.ticket_us,
             tickets_breached: stats.tickets_breached,
             preroll_bytes: channel.ring.data_bytes() / 2,

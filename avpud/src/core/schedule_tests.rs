@@ -157,7 +157,8 @@ fn simulate(promises: &[Promise], dice: &mut Dice) -> Vec<u64> {
             if let Some((index, head)) = next {
                 arbiter.offer(key(index), head);
             }
-            if let Some(choice) = arbiter.choose(now) {
+            if let Some(choice) = arbiter.next(now) {
+                arbiter.serve(choice, now);
                 let index = usize::from(choice.channel.index());
                 let camera = &mut cameras[index];
                 let (_, _, kept) = camera.queue.pop_front().expect("it was offered");

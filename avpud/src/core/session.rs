@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) channels: u16,
     /// Frames that were accepted and have not ended.
     pub(super) frames_outstanding: u16,
+    /// Submits that wait for room and are not answered yet.
+    pub(super) submits_held: u16,
     /// Channels that it reads.
     pub(super) subscriptions: Vec<(SubscriptionId, ChannelKey)>,
 }
@@ -42,6 +44,7 @@ impl Session {
             refusals: 0,
             channels: 0,
             frames_outstanding: 0,
+            submits_held: 0,
             subscriptions: Vec::new(),
         }
     }

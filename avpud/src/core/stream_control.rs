@@ -28,6 +28,7 @@ impl Broker {
         channel.life = Life::Draining { keep: which.keep };
         self.state_changed = true;
         self.reply(session, request, Reply::Done, Attach::Nothing);
+        self.resume_held(key);
         self.finish_channel(key);
         Ok(None)
     }

@@ -3,6 +3,7 @@
 mod channels;
 mod encoding;
 mod leaving;
+mod overload;
 mod readers;
 mod retiring;
 mod rights;
