@@ -5,7 +5,7 @@
 #   check  fails where a limit is exceeded, or where a size has grown by more than 3 %: the default
 #   write  puts the sizes into SIZES.md, for a commit that says what they are for
 #
-# Needs what build.sh needs, and xz.
+# Needs what build.sh needs, and xz; starts the programs where qemu-mipsel-static is installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 table=packaging/mips/SIZES.md
@@ -27,6 +27,20 @@ for division in each one; do
 done
 
 built=${CARGO_TARGET_DIR:-target}/mips
+# A program that does not start is small for no good reason.
+if command -v qemu-mipsel-static >/dev/null; then
+	for program in "$built"/{static,dynamic}-{each,one}/*; do
+		name=${program##*/}
+		said=$(qemu-mipsel-static -L /usr/mipsel-linux-gnu -0 "$name" "$program" -V)
+		if [[ $said != "$name "[0-9]* ]]; then
+			echo "$0: $program: expected a version of $name, found '$said'" >&2
+			exit 1
+		fi
+	done
+else
+	echo "SKIPPED: starting the programs: qemu-mipsel-static is not installed"
+fi
+
 # size PROGRAM plain|xz
 size() {
 	case "$2" in
