@@ -273,6 +273,13 @@ impl Client {
     }
 
     fn check(&self, packet: &Packet) {
+        if packet.last {
+            assert_eq!(
+                packet.len_bytes, 0,
+                "the mark behind the last packet is empty"
+            );
+            return;
+        }
         let ring = self.rings.iter().find(|(of, _)| *of == packet.subscription);
         let (_, ring) = ring.expect("a reader has its ring before its first packet");
         ring.check(packet.position, packet.len_bytes);

@@ -110,8 +110,15 @@ struct ChannelView {
     delivering: Option<(JobId, u32)>,
     /// Jobs that were started and not delivered, in order.
     started: VecDeque<Started>,
-    /// Position of every packet, and whether it is an IDR.
-    packets: Vec<(u32, bool)>,
+    /// Every packet of a picture, in order.
+    packets: Vec<InRing>,
+}
+
+struct InRing {
+    position: u32,
+    is_idr: bool,
+    /// Its number, once it was told.
+    sequence: Option<u32>,
 }
 
 struct Started {
@@ -137,6 +144,8 @@ struct ReaderView {
     outstanding: BTreeSet<u32>,
     /// The packet that must come next; `None`: any IDR.
     next: Option<u32>,
+    /// It cannot use a picture that refers to another.
+    needs_idr: bool,
 }
 
 impl Oracle {
@@ -215,8 +224,11 @@ impl Oracle {
         let started = view.started.pop_front().expect("it was started");
         assert_eq!(started.job, job, "pictures are delivered in their order");
         if done {
-            view.packets
-                .push((position, started.kind == PictureKind::Idr));
+            view.packets.push(InRing {
+                position,
+                is_idr: started.kind == PictureKind::Idr,
+                sequence: None,
+            });
             if started.kind == PictureKind::P {
                 assert_eq!(
                     view.reference.map(|index| index + 1),
@@ -364,17 +376,17 @@ impl Oracle {
             let mut views = self.channels.values();
             let view = views.find(|view| view.id == reader.channel);
             let view = view.expect("a live channel");
-            let delivered = u32::try_from(view.packets.len()).expect("few");
             // One that was sent nothing waits for an IDR that is still to come, or had not to.
             let Some(next) = reader.next else { continue };
-            let ahead = (0..).zip(&view.packets);
-            let idr_ahead = ahead
-                .filter(|(sequence, _)| *sequence >= next)
-                .any(|(_, (position, idr))| *idr && *position >= view.tail);
-            assert!(
-                next == delivered || !idr_ahead,
-                "{id:?} was left behind at {next} of {delivered}"
-            );
+            let was_sent = |packet: &&InRing| packet.sequence.is_none_or(|number| number < next);
+            let is_there = |packet: &&InRing| packet.is_idr && packet.position >= view.tail;
+            let missed = view.packets.iter().filter(|packet| !was_sent(packet));
+            if let Some(idr) = missed.clone().find(is_there) {
+                panic!(
+                    "{id:?} was left behind at {next}, before the IDR {:?}",
+                    idr.sequence
+                );
+            }
         }
     }
 
@@ -399,6 +411,7 @@ impl Oracle {
                     credits: subscribed.credits,
                     outstanding: BTreeSet::new(),
                     next: None,
+                    needs_idr: true,
                 };
                 let before = self.readers.insert(subscribed.subscription, view);
                 assert!(before.is_none(), "a subscription's number is used twice");
@@ -415,6 +428,9 @@ impl Oracle {
                 let frame = (session, released.channel, released.frame);
                 let accepted = self.frames.remove(&frame);
                 assert!(accepted.is_some(), "a frame ends twice: {frame:?}");
+                if let FrameEnd::Encoded { sequence } = released.end {
+                    self.learn_sequence(released.channel, sequence.value());
+                }
                 if let FrameEnd::Failed(reason) = released.end {
                     self.seen.timeouts += u32::from(reason == types::FailReason::Timeout);
                     let reference = types::FailReason::ReferenceLost;
@@ -445,6 +461,17 @@ impl Oracle {
         }
     }
 
+    /// The packet that was delivered last has this number.
+    fn learn_sequence(&mut self, channel: ChannelId, sequence: u32) {
+        let mut views = self.channels.values_mut();
+        let view = views.find(|view| view.id == channel);
+        let packets = &mut view.expect("a live channel").packets;
+        let before = packets.iter().rev().find_map(|packet| packet.sequence);
+        assert!(before.is_none_or(|before| before < sequence));
+        let packet = packets.last_mut().expect("it was delivered");
+        assert_eq!(packet.sequence.replace(sequence), None);
+    }
+
     fn check_packet(&mut self, session: SessionKey, packet: &Packet) {
         self.seen.packets += 1;
         let reader = self.readers.get_mut(&packet.subscription);
@@ -453,12 +480,13 @@ impl Oracle {
         let sequence = packet.sequence.value();
         match reader.next {
             Some(next) => assert_eq!(sequence, next, "a packet is missing without a gap"),
-            None => assert_eq!(
-                packet.kind,
-                types::PictureKind::Idr,
-                "a reader starts with a picture that refers to another"
-            ),
+            None => reader.needs_idr = true,
         }
+        assert!(
+            !reader.needs_idr || packet.last || packet.kind == types::PictureKind::Idr,
+            "a reader starts with a picture that refers to another"
+        );
+        reader.needs_idr = packet.last;
         reader.next = Some(sequence + 1);
         assert!(
             reader.outstanding.insert(sequence),
@@ -475,7 +503,7 @@ impl Oracle {
         assert!(packet.offset_bytes + packet.len_bytes <= view.ring_bytes);
         let age = packet.position.wrapping_sub(view.tail);
         assert!(
-            age < view.ring_bytes,
+            age < view.ring_bytes || (packet.last && packet.len_bytes == 0),
             "a packet is sent that was overwritten"
         );
     }
