@@ -4,15 +4,20 @@
 //! fails ends the run: it is lived through again, which must give the same sum of everything that the daemon did, then
 //! its script is cut down to what it needs to fail, and printed with the command that runs just that
 //! (`--only 3,17-20`). Worlds run in a process of their own, so a failure may be of any kind.
+//!
+//! `avpu-world --table` prints how long frames of eight channels wait under the daemon's arbiter, and under two simpler
+//! disciplines.
 
 mod hunt;
+mod table;
 
 use avpu_tests::world::{Script, Seen, latest_hash, live};
 use std::io::Write as _;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--only 3,17-20]";
+    "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--only 3,17-20]
+       avpu-world --table";
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -26,6 +31,8 @@ struct Options {
     only: Option<Vec<usize>>,
     /// This process lives through worlds and reports each on a line.
     reports: bool,
+    /// Not worlds are wanted, but the table.
+    prints_table: bool,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +43,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.prints_table {
+        table::print();
+        return ExitCode::SUCCESS;
+    }
     if options.reports {
         live_and_report(&options);
         return ExitCode::SUCCESS;
@@ -79,8 +90,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         seconds: u64::MAX,
         only: None,
         reports: false,
+        prints_table: false,
     };
     while let Some(name) = arguments.next() {
+        if name == "--table" {
+            options.prints_table = true;
+            continue;
+        }
         if name == "--report" {
             options.reports = true;
             continue;

@@ -1,0 +1,146 @@
+//! What the arbiter promises, in virtual time: tickets, shares, and what opening and closing cost the others.
+
+use avpu_proto::types::Class;
+use avpu_tests::schedule::{
+    Daemon, Discipline as _, Fifo, Load, RoundRobin, Service, eight_channels, run, utilisation,
+};
+use avpud::core::time::Micros;
+
+const SECOND_US: u64 = 1_000_000;
+
+#[test]
+fn eight_channels_at_85_per_cent_are_never_late_and_never_wait_longer_than_their_tickets() {
+    let loads = eight_channels();
+    let load = utilisation(&loads);
+    assert!((0.84..0.86).contains(&load), "{load}");
+    for seed in 0..20 {
+        let mut daemon = Daemon::new(&loads).expect("they fit");
+        let served = run(&mut daemon, &loads, seed, 10 * SECOND_US);
+        for (index, service) in served.iter().enumerate() {
+            let ticket_us = u64::from(daemon.ticket_us(index));
+            assert!(ticket_us > 0, "channel {index} has no ticket");
+            assert!(service.frames > 40, "channel {index}: {service:?}");
+            assert_eq!(service.late, 0, "seed {seed} channel {index}: {service:?}");
+            assert!(
+                service.wait_max_us <= ticket_us,
+                "seed {seed} channel {index}: expected at most {ticket_us}, found {service:?}"
+            );
+        }
+        assert_eq!((daemon.lost, daemon.tickets_breached), (0, 0));
+    }
+    // The arrivals are such that it matters who goes when.
+    let late = |served: Vec<Service>| served.iter().map(|service| service.late).sum::<u64>();
+    let fifo = late(run(&mut Fifo::default(), &loads, 0, 10 * SECOND_US));
+    let turns = late(run(
+        &mut RoundRobin::new(loads.len()),
+        &loads,
+        0,
+        10 * SECOND_US,
+    ));
+    assert!(fifo > 0 && turns > 0, "{fifo} {turns}");
+}
+
+#[test]
+fn floods_leave_tickets_alone_and_share_what_is_left_by_weight_within_one_per_cent() {
+    let mut loads = eight_channels();
+    loads.truncate(3);
+    let periodic = loads.len();
+    let weights = [1, 2, 3, 10];
+    let sizes = [(1280, 720), (640, 360), (1920, 1080), (320, 192)];
+    for (weight, (width, height)) in weights.into_iter().zip(sizes) {
+        loads.push(Load::flood(width, height, weight));
+    }
+    for seed in 0..10 {
+        let mut daemon = Daemon::new(&loads).expect("they fit");
+        let served = run(&mut daemon, &loads, seed, 10 * SECOND_US);
+        for (index, service) in served.iter().enumerate().take(periodic) {
+            let ticket_us = u64::from(daemon.ticket_us(index));
+            assert!(service.wait_max_us <= ticket_us, "{index} {service:?}");
+            assert_eq!(service.late, 0, "seed {seed} channel {index}");
+        }
+        let floods = served.iter().zip(&loads).skip(periodic);
+        let macroblocks: Vec<u64> = floods
+            .map(|(service, load)| service.frames * u64::from(load.macroblocks()))
+            .collect();
+        let all: u64 = macroblocks.iter().sum();
+        let all_weights: u64 = weights.iter().map(|w| u64::from(*w)).sum();
+        for (found, weight) in macroblocks.iter().zip(weights) {
+            let expected = all * u64::from(weight) / all_weights;
+            assert!(
+                found.abs_diff(expected) * 100 <= all,
+                "seed {seed}: expected about {expected} of {all}, found {found} for weight {weight}"
+            );
+        }
+        assert_eq!(daemon.tickets_breached, 0);
+    }
+}
+
+#[test]
+fn nobody_starves_beside_channels_of_any_class_that_submit_as_fast_as_they_can() {
+    let mut loads = Vec::new();
+    for class in [
+        Class::Live,
+        Class::Record,
+        Class::Snapshot,
+        Class::BestEffort,
+    ] {
+        let mut load = Load::flood(1280, 720, 1);
+        load.wish.class = class;
+        load.wish.fps.num = 5;
+        loads.push(load);
+    }
+    loads.push(Load::periodic(640, 360, 5, Class::BestEffort));
+    let mut daemon = Daemon::new(&loads).expect("they fit");
+    let served = run(&mut daemon, &loads, 3, 10 * SECOND_US);
+    for (service, load) in served.iter().zip(&loads) {
+        let promised = 10 * u64::from(load.wish.fps.num);
+        assert!(
+            service.frames + 2 >= promised,
+            "expected the stated rate at least, found {service:?} for {load:?}"
+        );
+    }
+}
+
+#[test]
+fn channels_that_come_and_go_delay_the_others_by_one_picture_at_most() {
+    let loads = [Load::periodic(1280, 720, 25, Class::Live)];
+    let visitor = Load::flood(1920, 1080, 100);
+    let mut daemon = Daemon::new(&loads).expect("it fits");
+    let mut wait_max_us = 0;
+    let mut now_us = 0;
+    let mut guest: Option<usize> = None;
+    // Somebody opens a channel, floods it and closes it again, in every period of the camera.
+    for _ in 0..500 {
+        now_us += 17_000;
+        match guest.take() {
+            Some(index) => daemon.close(Micros::new(now_us), index),
+            None => guest = daemon.open(Micros::new(now_us), &visitor).ok(),
+        }
+        if let Some(index) = guest {
+            while daemon.arrive(now_us, index) {}
+        }
+        if let Some(first) = daemon.start(now_us) {
+            assert_ne!(first, 0, "the camera has submitted nothing");
+        }
+        let submitted_us = now_us + 1000;
+        let is_busy = daemon.is_busy();
+        assert!(daemon.arrive(submitted_us, 0));
+        // What is in the encoder is finished first, then it is the camera's turn.
+        let mut free_us = submitted_us;
+        if is_busy {
+            free_us = now_us + visitor.cost_us();
+            daemon.done(free_us, 1);
+        }
+        assert_eq!(daemon.start(free_us), Some(0));
+        wait_max_us = wait_max_us.max(free_us - submitted_us);
+        now_us = free_us + loads[0].cost_us();
+        daemon.done(now_us, 0);
+        while daemon.start(now_us).is_some() {
+            now_us += visitor.cost_us();
+            daemon.done(now_us, 1);
+        }
+        now_us += 10_000;
+    }
+    assert!(wait_max_us <= visitor.cost_us(), "{wait_max_us}");
+    assert!(wait_max_us > 0, "nobody was ever in the way");
+}
