@@ -57,19 +57,11 @@ const LOG2_MV_VERTICAL: u32 = 10;
 impl Headers {
     /// The headers of a channel whose pictures have at most `picture_len_max_bytes` of slice data.
     pub fn new(setup: &ChannelSetup, picture_len_max_bytes: u32) -> Result<Self, HeaderError> {
+        Self::with_level(setup, level(setup, picture_len_max_bytes)?)
+    }
+
+    fn with_level(setup: &ChannelSetup, level: Level) -> Result<Self, HeaderError> {
         let coding = setup.coding;
-        let rate = match setup.rate_control.max() {
-            Some(max) => StreamRate::Kept(max),
-            None => StreamRate::LargestPicture {
-                len_bytes: picture_len_max_bytes,
-            },
-        };
-        let level = Level::new(
-            setup.geometry.coded(),
-            setup.frame_rate,
-            coding.profile(),
-            rate,
-        )?;
         let mut parameter_sets = NalWriter::new();
         parameter_sets.start(NAL_SPS);
         parameter_sets.payload(sps(setup, level).bytes()?);
@@ -81,6 +73,17 @@ impl Headers {
             level,
             parameter_sets,
         })
+    }
+
+    /// The headers of the same channel with other rates. The level does not fall: a lower one would only be another
+    /// parameter set in the middle of the stream.
+    pub fn retuned(
+        &self,
+        setup: &ChannelSetup,
+        picture_len_max_bytes: u32,
+    ) -> Result<Self, HeaderError> {
+        let needed = level(setup, picture_len_max_bytes)?;
+        Self::with_level(setup, needed.max(self.level))
     }
 
     /// The level said.
@@ -118,6 +121,22 @@ impl Headers {
         PictureHeader::new(units.bytes()?, handover.written_bytes(), handed)
             .ok_or(HeaderError::TooLong(too_long))
     }
+}
+
+/// The least level that holds the stream.
+fn level(setup: &ChannelSetup, picture_len_max_bytes: u32) -> Result<Level, LevelError> {
+    let rate = match setup.rate_control.max() {
+        Some(max) => StreamRate::Kept(max),
+        None => StreamRate::LargestPicture {
+            len_bytes: picture_len_max_bytes,
+        },
+    };
+    Level::new(
+        setup.geometry.coded(),
+        setup.frame_rate,
+        setup.coding.profile(),
+        rate,
+    )
 }
 
 /// The slice header of a picture, behind its NAL byte.

@@ -74,6 +74,21 @@ impl Gop {
         self.is_idr_forced = true;
     }
 
+    /// Groups of `length` pictures from now on. A group that is as long already ends with the picture before.
+    ///
+    /// # Panics
+    /// When a picture is in flight.
+    pub fn change_length(&mut self, length: NonZeroU32) {
+        assert!(
+            self.in_flight.is_none(),
+            "a group of pictures changes between two pictures"
+        );
+        self.length = length;
+        if self.next_index >= length.get() {
+            self.next_index = 0;
+        }
+    }
+
     /// Pictures that are left in this group, the next one included; the whole length before an IDR.
     pub fn pictures_left(&self) -> u32 {
         match self.next_kind() {

@@ -115,6 +115,13 @@ impl Arbiter {
         }
     }
 
+    /// A channel has another share from now on. What it was offered for must be offered anew.
+    pub(super) fn change(&mut self, channel: ChannelKey, share: Share) {
+        if let Some(flow) = self.flow_mut(channel) {
+            flow.share = share;
+        }
+    }
+
     /// Forgets a channel.
     pub(super) fn remove(&mut self, channel: ChannelKey) {
         self.withdraw(channel);

@@ -1,7 +1,7 @@
 //! The broker: all state of the daemon's policy, and the four calls by which the shell drives it.
 //!
 //! What each request and each fact does is in the files beside this one, each an `impl Broker` for one subject:
-//! `opening`, `leasing`, `intake`, `stream_control`, `reading`, `encoding`, `recovery`, `departure`, `report`.
+//! `opening`, `leasing`, `intake`, `stream_control`, `reconfigure`, `reading`, `encoding`, `recovery`, `departure`, `report`.
 
 use crate::core::arbiter::Arbiter;
 use crate::core::channel::Channel;
@@ -257,13 +257,13 @@ impl Broker {
             Request::Flush(which) => self.flush(session, which),
             Request::Reset(which) => self.reset(session, which),
             Request::Resume(which) => self.resume(session, which),
+            Request::Reconfigure(wish) => self.reconfigure(session, wish),
             Request::Status => Ok(Some(self.status())),
             Request::Channels(page) => Ok(Some(self.channel_page(page))),
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
             Request::Fits(_)
-            | Request::Reconfigure(_)
             | Request::ParameterSets(_)
             | Request::UserData(_)
             | Request::Explain(_)

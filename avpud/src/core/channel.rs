@@ -17,6 +17,7 @@ use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
 use crate::core::pool::Lease;
 use crate::core::reader::Reader;
+use crate::core::reconfigure::Retuning;
 use crate::core::sources::Holder;
 use crate::core::stats::ChannelStats;
 use crate::core::ticket::Contract;
@@ -50,6 +51,10 @@ pub(super) struct Channel {
     pub(super) delivering: VecDeque<Delivering>,
     pub(super) frame_next: FrameNumber,
     pub(super) coder: Coder,
+    /// What was changed and the coder has not taken over yet.
+    pub(super) retuning: Option<Retuning>,
+    /// Largest slice data that a stream buffer takes.
+    pub(super) picture_max: ByteLen,
     pub(super) cost: PictureCost,
     pub(super) contract: Contract,
     /// Longest wait that is promised; 0: none.
@@ -140,6 +145,7 @@ pub(super) struct Foundation {
     pub(super) parameters: Parameters,
     pub(super) memory: Lease,
     pub(super) coder: Coder,
+    pub(super) picture_max: ByteLen,
     pub(super) cost: PictureCost,
     pub(super) contract: Contract,
     pub(super) ticket_us: u32,
@@ -155,6 +161,8 @@ impl Channel {
             name: of.name,
             owner: Some(of.owner),
             pid: of.pid,
+            retuning: None,
+            picture_max: of.picture_max,
             parameters: of.parameters,
             memory: of.memory,
             life: Life::Opening {

@@ -38,9 +38,17 @@ impl Coder {
         })
     }
 
-    /// `level_idc` of the stream.
-    pub(super) fn level_idc(&self) -> u8 {
-        self.headers.level().idc()
+    /// Goes on with another setup of the same size and profile; what rate control has learned stays. Not while a
+    /// picture is in flight.
+    pub(super) fn change(&mut self, setup: &ChannelSetup, headers: Headers) {
+        self.gop.change_length(setup.gop_length);
+        self.headers = headers;
+        self.rate.change(setup);
+    }
+
+    /// The headers as they are now.
+    pub(super) fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// Makes the next picture an IDR.

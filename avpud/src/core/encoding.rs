@@ -40,6 +40,7 @@ impl Broker {
                 continue;
             }
             self.arbiter.serve(choice, self.now);
+            self.retune(key);
             let job = self.job_next;
             match self.prepare(key, job) {
                 Some(Ok(start)) => {

@@ -183,6 +183,14 @@ pub enum Output {
         /// Size of the ring's data area; a power of two.
         ring_bytes: ByteLen,
     },
+    /// Encode the next pictures of a channel with another rate control, frame rate or group of pictures. Nothing of it
+    /// is in the encoder.
+    TuneChannel {
+        /// The channel.
+        channel: ChannelKey,
+        /// What it encodes: the same size and coding.
+        setup: ChannelSetup,
+    },
     /// Forget a channel: nothing of it is in flight. Answered by [`Input::MemoryReturned`].
     DestroyChannel {
         /// The channel.

@@ -71,6 +71,7 @@ impl Broker {
             parameters,
             memory,
             coder,
+            picture_max: plan.picture_max,
             cost,
             contract: Contract::new(share.period_us, self.now),
             ticket_us,
@@ -106,44 +107,47 @@ impl Broker {
             return;
         };
         channel.life = Life::Serving;
-        let parameters = &channel.parameters;
-        let opened = ChannelOpened {
-            channel: channel.id,
-            name: channel.name.clone(),
-            epoch: Default::default(),
-            source: SourceLayout::default(),
-            ring_bytes: channel.ring.data_bytes(),
-            profile: parameters.profile,
-            fps: parameters.fps,
-            gop_length: parameters.setup.gop_length.get(),
-            rate_control: parameters.rate_control,
-            level_idc: channel.coder.level_idc(),
-            class: parameters.class,
-            weight: parameters.weight,
-            preroll_bytes: channel.ring.data_bytes() / 2,
-            fps_out: parameters.fps,
-            picture_bytes_max: parameters.picture_bytes_max,
-            ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
-            ticket_us: channel.ticket_us,
-            overload: parameters.overload,
-            deadline_us: parameters.deadline_us,
-        };
         let note = Note::ChannelOpened {
             channel: key,
             name: channel.name.clone(),
             pid: channel.pid,
         };
-        let size = parameters.setup.geometry.visible();
-        let share = ticket::share(parameters, &channel.cost);
+        let share = ticket::share(&channel.parameters, &channel.cost);
         self.arbiter.add(key, share, self.now);
-        let reply = Reply::ChannelOpened(ChannelOpened {
-            epoch: self.config.epoch,
-            source: self.source_layout(size),
-            ..opened
-        });
+        let Some(channel) = self.channel(key) else {
+            return;
+        };
+        let reply = Reply::ChannelOpened(self.opened(channel));
         self.reply(owner, request, reply, Attach::Nothing);
         self.note(note);
         self.state_changed = true;
+    }
+
+    /// What a channel has of all that could be asked for.
+    pub(super) fn opened(&self, channel: &Channel) -> ChannelOpened {
+        let parameters = &channel.parameters;
+        let size = parameters.setup.geometry.visible();
+        ChannelOpened {
+            channel: channel.id,
+            name: channel.name.clone(),
+            epoch: self.config.epoch,
+            source: self.source_layout(size),
+            ring_bytes: channel.ring.data_bytes(),
+            profile: parameters.profile,
+            fps: parameters.fps,
+            gop_length: parameters.setup.gop_length.get(),
+            rate_control: parameters.rate_control,
+            level_idc: channel.headers().level().idc(),
+            class: parameters.class,
+            weight: parameters.weight,
+            preroll_bytes: channel.ring.data_bytes() / 2,
+            fps_out: parameters.fps_out,
+            picture_bytes_max: parameters.picture_bytes_max,
+            ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
+            ticket_us: channel.ticket_us,
+            overload: parameters.overload,
+            deadline_us: parameters.deadline_us,
+        }
     }
 
     /// Closes a channel of `session`; answered when it is gone.

@@ -17,6 +17,8 @@ use core::num::NonZeroU32;
 /// What a channel was opened with, in the device's words and in the client's.
 #[derive(Clone, Debug)]
 pub(super) struct Parameters {
+    /// As the client asked: zero where it leaves the choice to the daemon.
+    pub(super) wish: OpenChannel,
     pub(super) setup: ChannelSetup,
     /// Empty: the daemon names the channel.
     pub(super) name: String,
@@ -24,7 +26,10 @@ pub(super) struct Parameters {
     pub(super) profile: Profile,
     pub(super) class: Class,
     pub(super) weight: u16,
+    /// Pictures a second that the client submits.
     pub(super) fps: FrameRate,
+    /// Pictures a second that are encoded of those.
+    pub(super) fps_out: FrameRate,
     pub(super) rate_control: RateControl,
     /// What the client asked for; absent: the controller chooses.
     pub(super) ip_qp_delta: Option<u8>,
@@ -49,7 +54,8 @@ impl Parameters {
         refuse_later_wishes(&wish)?;
         let geometry = geometry(&wish, config)?;
         let fps = frame_rate(wish.fps)?;
-        let frame_rate = picture::FrameRate::new(fps.num, fps.den).map_err(invalid)?;
+        let fps_out = frame_rate_out(wish.fps_out, fps)?;
+        let frame_rate = picture::FrameRate::new(fps_out.num, fps_out.den).map_err(invalid)?;
         let rate_control = with_defaults(wish.rate_control);
         let setup = ChannelSetup {
             geometry,
@@ -57,7 +63,7 @@ impl Parameters {
             coding: coding(wish.profile, config)?,
             rate_control: rate_control_of(rate_control)?,
             rate_tuning: rate_tuning(wish.ip_qp_delta, wish.picture_bytes_max)?,
-            gop_length: gop_length(wish.gop_length, fps)?,
+            gop_length: gop_length(wish.gop_length, fps_out)?,
             stream_count: StreamCount::TWO,
         };
         if wish.weight > WEIGHT_MAX {
@@ -68,18 +74,20 @@ impl Parameters {
         }
         Ok(Self {
             setup,
-            name: checked_name(wish.name)?,
+            name: checked_name(&wish.name)?.to_owned(),
             codec: wish.codec,
             profile: wish.profile,
             class: wish.class,
             weight: wish.weight.max(1),
             fps,
+            fps_out,
             rate_control,
             ip_qp_delta: wish.ip_qp_delta,
             picture_bytes_max: wish.picture_bytes_max,
             ring_bytes: wish.ring_bytes,
             overload: wish.overload,
             deadline_us: wish.deadline_us,
+            wish,
         })
     }
 }
@@ -125,6 +133,22 @@ fn frame_rate(wish: FrameRate) -> Result<FrameRate, Refusal> {
         )));
     }
     Ok(wish)
+}
+
+/// Pictures a second that are encoded: at most those submitted.
+fn frame_rate_out(wish: FrameRate, fps: FrameRate) -> Result<FrameRate, Refusal> {
+    if wish == FrameRate::default() {
+        return Ok(fps);
+    }
+    let out = frame_rate(wish)?;
+    // Terms are small: no product overflows.
+    if u64::from(out.num) * u64::from(fps.den) > u64::from(fps.num) * u64::from(out.den) {
+        return Err(Refusal::Invalid(format!(
+            "expected at most {}/{} pictures a second to be encoded, found {}/{}",
+            fps.num, fps.den, out.num, out.den
+        )));
+    }
+    Ok(out)
 }
 
 fn coding(profile: Profile, config: &BrokerConfig) -> Result<Coding, Refusal> {
@@ -332,7 +356,7 @@ fn gop_length(wish: u32, fps: FrameRate) -> Result<NonZeroU32, Refusal> {
         .unwrap_or(NonZeroU32::MIN))
 }
 
-fn checked_name(name: String) -> Result<String, Refusal> {
+fn checked_name(name: &str) -> Result<&str, Refusal> {
     let printable = name.chars().all(|c| !c.is_control());
     if name.len() > NAME_LEN_MAX || !printable || name.trim() != name {
         return Err(Refusal::Invalid(format!(
@@ -371,10 +395,10 @@ const PSNR_CDB_DEFAULT: u16 = 3800;
 /// A limit below this holds headers and nothing else.
 const PICTURE_BYTES_LEAST: u32 = 1024;
 /// Below this a stream is parameter sets and little else.
-const BITRATE_BPS_MIN: u32 = 4_000;
+pub(super) const BITRATE_BPS_MIN: u32 = 4_000;
 /// What the highest level allows in the highest profile.
-const BITRATE_BPS_MAX: u32 = 300_000_000;
+pub(super) const BITRATE_BPS_MAX: u32 = 300_000_000;
 /// Longest group of pictures.
-const GOP_LENGTH_MAX: u32 = 1_000_000;
+pub(super) const GOP_LENGTH_MAX: u32 = 1_000_000;
 /// Largest weight.
-const WEIGHT_MAX: u16 = 100;
+pub(super) const WEIGHT_MAX: u16 = 100;

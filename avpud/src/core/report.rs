@@ -168,7 +168,7 @@ impl Broker {
             ticket_us: channel.ticket_us,
             tickets_breached: stats.tickets_breached,
             preroll_bytes: channel.ring.data_bytes() / 2,
-            fps_out: parameters.fps,
+            fps_out: parameters.fps_out,
             ..ChannelReport::default()
         }
     }

@@ -28,6 +28,14 @@ impl Contract {
         }
     }
 
+    /// Goes on at another rate. The next frame is not early at it.
+    pub(super) fn change(&mut self, period_us: u64, now: Micros) {
+        if self.period_us != period_us {
+            self.period_us = period_us;
+            self.expected = self.expected.min(now.plus_us(period_us));
+        }
+    }
+
     /// A frame came. Answers whether the rate allows it.
     pub(super) fn admit(&mut self, now: Micros) -> bool {
         if now.plus_us(self.period_us / 2) < self.expected {

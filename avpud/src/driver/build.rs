@@ -153,6 +153,16 @@ impl ListSettings {
             stream,
         }
     }
+
+    /// Whether pictures with these settings have the same size and coding, and lie in the same buffers.
+    pub fn is_tuned_to(&self, other: &Self) -> bool {
+        let rates = Self {
+            frame_rate: other.frame_rate,
+            gop_length: other.gop_length,
+            ..*self
+        };
+        rates == *other
+    }
 }
 
 impl ListBuilder {
@@ -170,6 +180,11 @@ impl ListBuilder {
             grid,
             common,
         })
+    }
+
+    /// What all pictures have in common.
+    pub fn settings(&self) -> &ListSettings {
+        &self.settings
     }
 
     /// The command list of one picture.

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::hw::layout::{ChannelLayout, ChannelMemory, Parity};
 use crate::job::{ChannelKey, EncodeJob, JobId};
 use crate::mem::addr::{ByteLen, PhysRange};
-use crate::mem::map::MappedRegion;
+use crate::mem::map::{self, MappedRegion};
 use crate::picture::{ChannelSetup, PictureKind, PictureSize};
 
 /// An open channel.
@@ -69,6 +69,19 @@ impl Channel {
             },
             streams: Streams::new(setup.stream_count),
         })
+    }
+
+    /// Takes over what may change between two pictures.
+    pub(super) fn tune(&mut self, setup: &ChannelSetup) -> Result<(), DriverError> {
+        let stream = self.memory.layout().stream_layout();
+        let settings = ListSettings::new(setup, stream);
+        if !self.builder.settings().is_tuned_to(&settings) {
+            return Err(DriverError::OtherPictures { channel: self.key });
+        }
+        self.builder = ListBuilder::new(settings)?;
+        self.mapped.write_tables(setup.rate_control)?;
+        map::fence();
+        Ok(())
     }
 
     /// The channel's key.

@@ -39,6 +39,11 @@ pub enum DriverError {
         /// Its key.
         channel: ChannelKey,
     },
+    /// A change to pictures of another size or coding, which need other memory.
+    OtherPictures {
+        /// The channel.
+        channel: ChannelKey,
+    },
     /// Every stream buffer of the channel is in use.
     NoStreamBuffer {
         /// The channel.
@@ -73,6 +78,11 @@ impl fmt::Display for DriverError {
                     job.value()
                 )
             }
+            Self::OtherPictures { channel } => write!(
+                f,
+                "expected a change that keeps size and coding of channel {}, found another one",
+                channel.index()
+            ),
             Self::UnknownChannel { channel } => {
                 write!(
                     f,

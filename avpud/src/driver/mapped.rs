@@ -14,7 +14,7 @@ use crate::hw::layout::{
 use crate::hw::tables;
 use crate::mem::addr::{AddressError, ByteLen, RegionOffset};
 use crate::mem::map::{self, MappedRegion};
-use crate::picture::ChannelSetup;
+use crate::picture::{ChannelSetup, RateControl};
 
 /// The mapped parts of a channel's memory.
 #[derive(Debug)]
@@ -110,12 +110,23 @@ impl Mapped {
         device: &mut impl Device,
         setup: &ChannelSetup,
     ) -> Result<(), DriverError> {
-        let layout = self.memory.layout();
         for part in [&self.lists, &self.parameters] {
             let len = ByteLen::new(part.region.range().len().get());
             part.region.fill(RegionOffset::ZERO, len, 0)?;
         }
-        let control = setup.rate_control;
+        self.write_tables(setup.rate_control)?;
+        for object in self.guarded() {
+            let (part, offset) = self.guard(object)?;
+            part.region.fill(offset, GUARD_LEN, PATTERN)?;
+            device.flush(&part.region, offset, GUARD_LEN, FlushDirection::ToDevice)?;
+        }
+        map::fence();
+        Ok(())
+    }
+
+    /// Fills the tables that depend on rate control; while no picture of the channel is in flight.
+    pub(super) fn write_tables(&self, control: RateControl) -> Result<(), DriverError> {
+        let layout = self.memory.layout();
         self.parameters.write(layout.ep1(), &tables::ep1(control))?;
         self.parameters.write(layout.ep2(), &tables::ep2(control))?;
         if let Some(target) = control.target() {
@@ -124,12 +135,6 @@ impl Mapped {
                     .write(layout.ep3_bank(bank)?, &tables::ep3(bank, target))?;
             }
         }
-        for object in self.guarded() {
-            let (part, offset) = self.guard(object)?;
-            part.region.fill(offset, GUARD_LEN, PATTERN)?;
-            device.flush(&part.region, offset, GUARD_LEN, FlushDirection::ToDevice)?;
-        }
-        map::fence();
         Ok(())
     }
 

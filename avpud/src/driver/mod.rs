@@ -176,6 +176,23 @@ impl<D: Device> Engine<D> {
         Ok(())
     }
 
+    /// Encodes the next pictures of a channel with another rate control, frame rate or group of pictures, in the memory
+    /// that it has. Touches no register.
+    ///
+    /// # Errors
+    /// When there is no such channel, its picture is in flight, or its size or coding would be another one.
+    pub fn tune_channel(
+        &mut self,
+        key: ChannelKey,
+        setup: &ChannelSetup,
+    ) -> Result<(), DriverError> {
+        let index = self.position(key)?;
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|job| job.channel == key) {
+            return Err(DriverError::EngineBusy { job: in_flight.job });
+        }
+        self.channels[index].tune(setup)
+    }
+
     /// Forgets a channel of which nothing is in flight, and says where the hardware wrote too far. Slice data that was
     /// not released is gone. Touches no register.
     ///

@@ -103,6 +103,12 @@ impl<D: Device> Server<D> {
                 let result = self.create_channel(channel, id, &setup, memory, ring_bytes);
                 self.answer(Input::ChannelCreated { channel, result });
             }
+            Output::TuneChannel { channel, setup } => {
+                if let Err(cause) = self.engine.tune_channel(channel, &setup) {
+                    error!(self.log, "a channel was not changed"; "channel" => channel.index(),
+                        "cause" => %cause);
+                }
+            }
             Output::DestroyChannel { channel, memory } => {
                 let guards = self.destroy_channel(channel, memory);
                 self.answer(Input::MemoryReturned { memory, guards });

@@ -5,6 +5,7 @@ mod encoding;
 mod leaving;
 mod overload;
 mod readers;
+mod reconfigure;
 mod retiring;
 mod rights;
 mod sources;

@@ -97,6 +97,8 @@ pub(super) struct World {
     /// What the guards of the memory that comes back next say.
     pub(super) guards: Guards,
     pub(super) finished: Option<bool>,
+    /// What channels were changed to.
+    pub(super) tuned: Vec<ChannelSetup>,
     request_next: u16,
 }
 
@@ -121,6 +123,7 @@ impl World {
             destroyed: Vec::new(),
             guards: Guards::Intact,
             finished: None,
+            tuned: Vec::new(),
             request_next: 0,
         }
     }
@@ -189,6 +192,7 @@ impl World {
                     self.destroyed.push(channel);
                     self.give_back(memory);
                 }
+                Output::TuneChannel { setup, .. } => self.tuned.push(setup),
                 Output::RevokeLease { memory, .. } => self.give_back(memory),
                 Output::Finished { restart } => self.finished = Some(restart),
                 Output::Close { session, .. } => {
@@ -431,6 +435,7 @@ fn name_of(output: &Output) -> String {
             format!("event {}", text.get(..end).unwrap_or_default())
         }
         Output::CreateChannel { .. } => "create".into(),
+        Output::TuneChannel { .. } => "tune".into(),
         Output::DestroyChannel { .. } => "destroy".into(),
         Output::GrantLease { .. } => "grant".into(),
         Output::RevokeLease { .. } => "revoke".into(),
