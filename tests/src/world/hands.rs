@@ -71,6 +71,10 @@ impl Shell {
                 }
                 self.answer(Input::ChannelCreated { channel, result });
             }
+            Output::TuneChannel { channel, setup } => {
+                let tuned = self.engine.tune_channel(channel, &setup);
+                tuned.expect("a channel of which nothing is in the encoder can be changed");
+            }
             Output::DestroyChannel { channel, memory } => {
                 let guards = self.destroy(channel, memory);
                 self.answer(Input::MemoryReturned { memory, guards });

@@ -285,6 +285,12 @@ impl Oracle {
                 let before = self.channels.insert(*channel, view);
                 assert!(before.is_none(), "a channel's slot is used twice");
             }
+            Output::TuneChannel { channel, .. } => {
+                assert!(self.channels.contains_key(channel), "changed when gone");
+                if let Some(job) = self.in_flight.filter(|_| !self.offline) {
+                    assert_ne!(job.channel, *channel, "changed while in flight");
+                }
+            }
             Output::DestroyChannel { channel, memory } => {
                 let view = self.channels.remove(channel).expect("a live channel");
                 assert_eq!(view.memory, *memory);
