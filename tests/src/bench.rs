@@ -9,15 +9,17 @@ use avpu_model::engine::PictureInfo;
 use avpud::codec::avc::Headers;
 use avpud::codec::gop::Gop;
 use avpud::codec::join::join;
+use avpud::codec::rate_control::{Controller, PictureCost, RateController};
 use avpud::device::model::VirtualModel;
 use avpud::device::{Device, Export};
 use avpud::driver::{Completion, Engine, IrqVerdict, SpuriousCause};
 use avpud::hw::layout::ChannelLayout;
-use avpud::job::{ChannelKey, EncodeJob, EngineId, JobId, JobOutcome};
+use avpud::job::PictureStats;
+use avpud::job::{ChannelKey, EncodeJob, EngineId, JobFailure, JobId, JobOutcome};
 use avpud::mem::{ByteLen, PhysAddr, PhysRange};
 use avpud::picture::{
-    ChannelSetup, Coding, FrameRate, Geometry, PictureSize, Qp, RateControl, RateTuning,
-    StreamCount,
+    ChannelSetup, Coding, FrameRate, Geometry, PictureKind, PictureSize, Qp, RateControl,
+    RateTuning, StreamCount,
 };
 use std::fs::File;
 use std::num::NonZeroU32;
@@ -30,6 +32,7 @@ pub struct Bench {
     reconstruction: Arc<Mutex<Vec<u8>>>,
     channels: Vec<BenchChannel>,
     next_job: JobId,
+    keeps_pictures: bool,
     /// Memory that is not given out, from here to the end of the arena.
     free: PhysAddr,
 }
@@ -39,6 +42,7 @@ pub struct BenchChannel {
     key: ChannelKey,
     setup: ChannelSetup,
     gop: Gop,
+    rate: Controller,
     headers: Headers,
     source: (PhysRange, File),
     /// The access units delivered.
@@ -46,6 +50,19 @@ pub struct BenchChannel {
     /// The visible parts of their reconstructions, I420.
     pub reconstructed: Vec<u8>,
     lost: u32,
+}
+
+/// What became of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct BenchPicture {
+    /// IDR or P.
+    pub kind: PictureKind,
+    /// Slice quantiser.
+    pub qp: Qp,
+    /// Bytes in the stream, headers included.
+    pub len_bytes: u32,
+    /// What the device says of it.
+    pub stats: PictureStats,
 }
 
 /// Keeps the last reconstruction as I420, whole macroblocks.
@@ -101,15 +118,32 @@ impl Bench {
     /// When the model cannot be made or does not answer.
     #[must_use]
     pub fn new(options: &str) -> Self {
+        Self::with(options, true)
+    }
+
+    /// As [`Bench::new`], but streams and reconstructions are forgotten: for long runs.
+    ///
+    /// # Panics
+    /// When the model cannot be made or does not answer.
+    #[must_use]
+    pub fn forgetful(options: &str) -> Self {
+        Self::with(options, false)
+    }
+
+    fn with(options: &str, keeps_pictures: bool) -> Self {
         let reconstruction = Arc::new(Mutex::new(Vec::new()));
-        let sink = LastPicture(Arc::clone(&reconstruction));
-        let model = VirtualModel::new(options, &[], Some(Box::new(sink))).expect("a model");
+        let sink: Option<Box<dyn ReconstructionSink>> = match keeps_pictures {
+            true => Some(Box::new(LastPicture(Arc::clone(&reconstruction)))),
+            false => None,
+        };
+        let model = VirtualModel::new(options, &[], sink).expect("a model");
         let free = model.capabilities().arena.start();
         Self {
             engine: Engine::bring_up(model).expect("the model answers"),
             reconstruction,
             channels: Vec::new(),
             next_job: JobId::FIRST,
+            keeps_pictures,
             free,
         }
     }
@@ -138,6 +172,7 @@ impl Bench {
             key,
             setup,
             gop: Gop::new(setup.gop_length),
+            rate: Controller::new(&setup),
             headers: Headers::new(&setup, budget).expect("headers"),
             source: (range, file),
             stream: Vec::new(),
@@ -161,16 +196,23 @@ impl Bench {
     ///
     /// # Panics
     /// When it is lost again and again.
-    pub fn encode(&mut self, channel: usize, picture: &[u8]) {
+    pub fn encode(&mut self, channel: usize, picture: &[u8]) -> BenchPicture {
         let source = &self.channels[channel].source.1;
         source.write_all_at(picture, 0).expect("written");
         for _ in 0..16 {
-            if self.attempt(channel) {
-                return;
+            if let Some(picture) = self.attempt(channel) {
+                return picture;
             }
             self.channels[channel].lost += 1;
         }
         panic!("expected a picture after a few attempts, found none");
+    }
+
+    /// Goes on with another setup of a channel's rate.
+    pub fn change(&mut self, channel: usize, setup: ChannelSetup) {
+        let channel = &mut self.channels[channel];
+        channel.setup = setup;
+        channel.rate.change(&setup);
     }
 
     /// Closes all channels and gives back what they did, the engine and how often the model's rules were broken.
@@ -191,10 +233,10 @@ impl Bench {
         &mut self.engine
     }
 
-    /// One job from start to delivery; false when the picture was lost.
-    fn attempt(&mut self, index: usize) -> bool {
+    /// One job from start to delivery; `None` when the picture was lost.
+    fn attempt(&mut self, index: usize) -> Option<BenchPicture> {
         let channel = &mut self.channels[index];
-        let qp = channel.setup.rate_control.range().min();
+        let qp = channel.rate.choose(channel.gop.next_kind());
         let place = channel.gop.start(qp);
         let job = EncodeJob {
             id: self.next_job,
@@ -211,18 +253,26 @@ impl Bench {
         self.next_job = self.next_job.next();
         if self.engine.start(&job).is_err() {
             // The core did not stop after the last reset: the job has ended, and it is reset once more.
-            self.channels[index].gop.handle_lost();
+            self.channels[index].handle_lost(place.kind, qp, None);
             assert!(self.engine.reset().lost.is_none());
-            return false;
+            return None;
         }
         let end = self.wait();
         assert_eq!((end.job, end.channel), (job.id, job.channel));
         let channel = &mut self.channels[index];
-        let JobOutcome::Encoded(picture) = end.outcome else {
-            channel.gop.handle_lost();
-            return false;
+        let picture = match end.outcome {
+            JobOutcome::Encoded(picture) => picture,
+            JobOutcome::Failed(JobFailure::Overflow { bytes, .. }) => {
+                channel.handle_lost(place.kind, qp, Some(bytes));
+                return None;
+            }
+            JobOutcome::Failed(_) => {
+                channel.handle_lost(place.kind, qp, None);
+                return None;
+            }
         };
         channel.gop.handle_encoded();
+        let start = channel.stream.len();
         let payload = self.engine.payload(job.channel, job.id).expect("held");
         assert_eq!(payload.len_bytes(), picture.payload_len.value());
         join(
@@ -238,10 +288,26 @@ impl Bench {
         self.engine
             .release_payload(job.channel, job.id)
             .expect("held");
-        let last = self.reconstruction.lock();
-        let last = last.unwrap_or_else(PoisonError::into_inner);
-        crop(&channel.setup, &last, &mut channel.reconstructed);
-        true
+        let len_bytes = u32::try_from(channel.stream.len() - start).expect("a picture");
+        let cost = PictureCost {
+            len_bytes,
+            qp_sum: picture.stats.qp_sum,
+            sse_luma: picture.stats.sse_luma,
+        };
+        channel.rate.handle_encoded(place.kind, qp, &cost);
+        if self.keeps_pictures {
+            let last = self.reconstruction.lock();
+            let last = last.unwrap_or_else(PoisonError::into_inner);
+            crop(&channel.setup, &last, &mut channel.reconstructed);
+        } else {
+            channel.stream.clear();
+        }
+        Some(BenchPicture {
+            kind: place.kind,
+            qp,
+            len_bytes,
+            stats: picture.stats,
+        })
     }
 
     /// Lets time pass until the job in the core has ended; resets the core when nothing will happen any more.
@@ -276,6 +342,13 @@ impl Bench {
         let next = range.end().next_multiple_of(4096);
         self.free = PhysAddr::new(u32::try_from(next).expect("below 4 GiB"));
         range
+    }
+}
+
+impl BenchChannel {
+    fn handle_lost(&mut self, kind: PictureKind, qp: Qp, claimed_bytes: Option<u32>) {
+        self.gop.handle_lost();
+        self.rate.handle_lost(kind, qp, claimed_bytes);
     }
 }
 

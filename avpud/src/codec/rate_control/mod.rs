@@ -7,12 +7,15 @@
 
 mod bucket;
 mod fixed;
+mod quality;
+mod rated;
+mod settings;
 mod size;
 #[cfg(test)]
 mod tests;
 
-pub use bucket::Bucket;
 pub use fixed::Fixed;
+pub use rated::Rated;
 
 use crate::picture::{ChannelSetup, PictureKind, Qp, RateControl};
 
@@ -49,13 +52,22 @@ pub struct Fullness {
     pub size_bits: u64,
 }
 
+/// What the encoder's own control inside a picture is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureBudget {
+    /// Bits that the picture should take.
+    pub aim_bits: u32,
+    /// Bits that a picture takes at the highest rate.
+    pub mean_bits: u32,
+}
+
 /// The controller of a channel: one of the kinds there are, without allocation.
 #[derive(Clone, Copy, Debug)]
 pub enum Controller {
     /// The same quantiser always.
     Fixed(Fixed),
     /// A bit rate, constant or on average.
-    Bucket(Bucket),
+    Rated(Rated),
 }
 
 impl Controller {
@@ -63,7 +75,7 @@ impl Controller {
     pub fn new(setup: &ChannelSetup) -> Self {
         match setup.rate_control {
             RateControl::FixQp { qp } => Self::Fixed(Fixed::new(qp, setup.rate_tuning)),
-            _ => Self::Bucket(Bucket::new(setup)),
+            _ => Self::Rated(Rated::new(setup)),
         }
     }
 
@@ -72,8 +84,16 @@ impl Controller {
     /// Not between [`RateController::choose`] and what follows it.
     pub fn change(&mut self, setup: &ChannelSetup) {
         match (self, setup.rate_control) {
-            (Self::Bucket(bucket), control) if control.uses_hardware() => bucket.change(setup),
+            (Self::Rated(rated), control) if control.uses_hardware() => rated.change(setup),
             (this, _) => *this = Self::new(setup),
+        }
+    }
+
+    /// What the encoder is told of the picture that was chosen last; `None` with a fixed quantiser.
+    pub fn budget(&self) -> Option<PictureBudget> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Rated(rated) => Some(rated.budget()),
         }
     }
 
@@ -81,7 +101,7 @@ impl Controller {
     pub fn fullness(&self) -> Option<Fullness> {
         match self {
             Self::Fixed(_) => None,
-            Self::Bucket(bucket) => Some(bucket.fullness()),
+            Self::Rated(rated) => Some(rated.fullness()),
         }
     }
 }
@@ -99,21 +119,21 @@ impl RateController for Controller {
     fn choose(&mut self, kind: PictureKind) -> Qp {
         match self {
             Self::Fixed(fixed) => fixed.choose(kind),
-            Self::Bucket(bucket) => bucket.choose(kind),
+            Self::Rated(rated) => rated.choose(kind),
         }
     }
 
     fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, cost: &PictureCost) {
         match self {
             Self::Fixed(fixed) => fixed.handle_encoded(kind, qp, cost),
-            Self::Bucket(bucket) => bucket.handle_encoded(kind, qp, cost),
+            Self::Rated(rated) => rated.handle_encoded(kind, qp, cost),
         }
     }
 
     fn handle_lost(&mut self, kind: PictureKind, qp: Qp, claimed_bytes: Option<u32>) {
         match self {
             Self::Fixed(fixed) => fixed.handle_lost(kind, qp, claimed_bytes),
-            Self::Bucket(bucket) => bucket.handle_lost(kind, qp, claimed_bytes),
+            Self::Rated(rated) => rated.handle_lost(kind, qp, claimed_bytes),
         }
     }
 }

@@ -199,8 +199,9 @@ fn quantisers_stay_in_their_range_and_move_by_few_steps() {
                 "{chosen:?} at {bps} bit/s"
             );
             if kind == PictureKind::P {
-                if let Some(last) = last {
-                    assert!(chosen.value().abs_diff(last.value()) <= 8, "{bps} bit/s");
+                // At absurd rates no picture fits, and then it is as coarse as may be at once.
+                if let Some(last) = last.filter(|_| bps > 10_000) {
+                    assert!(chosen.value().abs_diff(last.value()) <= 4, "{bps} bit/s");
                 }
                 last = Some(chosen);
             }
