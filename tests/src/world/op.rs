@@ -17,6 +17,8 @@ pub enum Op {
     },
     /// A client connects.
     Join {
+        /// In whose place, by position; nobody does where that is taken.
+        seat: u8,
         /// Most bytes of it that reach the daemon at once.
         chunk: u32,
         /// Its group may use raw addresses.
@@ -212,32 +214,33 @@ impl Op {
     /// The next operation of a client or of the outside world; how time passes is the script's affair.
     pub fn draw(chance: &mut impl Chance) -> Self {
         match chance.below(250) {
-            0..=9 => Self::Join {
+            0..=11 => Self::Join {
+                seat: chance.byte(),
                 chunk: chance.pick(&[1, 3, 7, 60, 4096, 65536, 65536, 65536]),
                 raw: chance.once_in(2),
             },
-            10..=12 => Self::Leave { who: chance.byte() },
-            13 => Self::SpuriousInterrupt,
-            14 => Self::StaleCompletion,
-            15 => Self::FailSetUp,
-            16..=17 => Self::FailDelivery,
-            18 => Self::FailDevice {
+            12..=14 => Self::Leave { who: chance.byte() },
+            15 => Self::SpuriousInterrupt,
+            16 => Self::StaleCompletion,
+            17 => Self::FailSetUp,
+            18 => Self::FailDelivery,
+            19 if chance.once_in(2) => Self::FailDevice {
                 after: chance.below(40),
             },
-            19 => Self::AskHalf {
+            20 => Self::AskHalf {
                 who: chance.byte(),
                 ask: Ask::draw(chance),
                 len: chance.byte(),
             },
-            20 if chance.once_in(2) => Self::Babble {
+            21 if chance.once_in(2) => Self::Babble {
                 who: chance.byte(),
                 bytes: core::array::from_fn(|_| chance.byte()),
             },
-            21..=24 => Self::Doze {
+            22..=25 => Self::Doze {
                 who: chance.byte(),
                 asleep: chance.once_in(3),
             },
-            25 if chance.once_in(20) => Self::ShutDown,
+            26 if chance.once_in(20) => Self::ShutDown,
             _ => Self::Ask {
                 who: chance.byte(),
                 ask: Ask::draw(chance),

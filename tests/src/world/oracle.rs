@@ -2,7 +2,7 @@
 
 use avpu_proto::event::{Event, GapReason, Packet};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::Request;
+use avpu_proto::request::{Request, Submit};
 use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, SubscriptionId};
 use avpud::core::event::{Attach, LeaseKey, Note, Output, SessionKey};
 use avpud::core::time::Micros;
@@ -17,16 +17,18 @@ pub(super) struct Oracle {
     sessions: BTreeSet<SessionKey>,
     /// Requests without a reply.
     asked: BTreeSet<(SessionKey, u16)>,
-    /// Channel that a submit named, until its reply.
-    submits: BTreeMap<(SessionKey, u16), ChannelId>,
+    /// Submits without a reply.
+    submits: BTreeMap<(SessionKey, u16), Submit>,
     /// Frames that were accepted and have not ended.
-    frames: BTreeMap<(SessionKey, ChannelId, FrameNumber), Micros>,
+    frames: BTreeMap<(SessionKey, ChannelId, FrameNumber), Frame>,
     now: Micros,
     channels: BTreeMap<ChannelKey, ChannelView>,
     leases: BTreeMap<LeaseKey, PhysRange>,
     readers: BTreeMap<SubscriptionId, ReaderView>,
     /// What the hardware works on; also while it is being reset.
     pub(super) in_flight: Option<EncodeJob>,
+    /// The encoder does not do what it should, so that no promise about time can be kept.
+    pub(super) hardware_fails: bool,
     /// The encoder was given up: nothing is safe and nothing matters.
     pub(super) offline: bool,
     pub(super) seen: Seen,
@@ -49,12 +51,13 @@ pub struct Seen {
     pub expelled: u32,
     pub offline: u32,
     pub shut_down: u32,
+    pub tickets_breached: u32,
 }
 
 impl Seen {
     /// Every count by its name.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u32); 13] {
+    pub fn counts(&self) -> [(&'static str, u32); 14] {
         [
             ("requests", self.requests),
             ("refused", self.refused),
@@ -69,6 +72,7 @@ impl Seen {
             ("expelled", self.expelled),
             ("encoders given up", self.offline),
             ("shut down", self.shut_down),
+            ("tickets breached", self.tickets_breached),
         ]
     }
 
@@ -93,6 +97,7 @@ impl Seen {
             &mut self.expelled,
             &mut self.offline,
             &mut self.shut_down,
+            &mut self.tickets_breached,
         ];
         for (own, other) in own.into_iter().zip(counts) {
             *own = own.saturating_add(*other);
@@ -105,6 +110,8 @@ struct ChannelView {
     memory: PhysRange,
     ring_bytes: u32,
     tail: u32,
+    /// A frame that waited longer is not encoded; 0: none waits too long.
+    deadline_us: u64,
     /// Index in its group of the picture that the next P refers to.
     reference: Option<u32>,
     delivering: Option<(JobId, u32)>,
@@ -112,6 +119,14 @@ struct ChannelView {
     started: VecDeque<Started>,
     /// Every packet of a picture, in order.
     packets: Vec<InRing>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    address: u32,
+    accepted: Micros,
+    /// The encoder has begun with it.
+    is_started: bool,
 }
 
 struct InRing {
@@ -149,9 +164,10 @@ struct ReaderView {
 }
 
 impl Oracle {
-    pub(super) fn new(arena: PhysRange) -> Self {
+    pub(super) fn new(arena: PhysRange, hardware_fails: bool) -> Self {
         Self {
             arena: Some(arena),
+            hardware_fails,
             ..Self::default()
         }
     }
@@ -174,7 +190,7 @@ impl Oracle {
         assert!(self.asked.insert((session, id)), "the script reuses an id");
         match request {
             Some(Request::Submit(submit)) => {
-                self.submits.insert((session, id), submit.channel);
+                self.submits.insert((session, id), *submit);
             }
             Some(Request::ReleasePackets(release)) => {
                 let last = release.sequence.value();
@@ -277,6 +293,7 @@ impl Oracle {
                     memory: *memory,
                     ring_bytes: ring_bytes.value(),
                     tail: 0,
+                    deadline_us: 0,
                     reference: None,
                     delivering: None,
                     started: VecDeque::new(),
@@ -336,9 +353,9 @@ impl Oracle {
 
     /// Every ready channel is served within a bound, whatever the others do.
     pub(super) fn check_served(&self, now: Micros) {
-        for (frame, accepted) in &self.frames {
-            let age_us = now.since_us(*accepted);
-            assert!(age_us < AGE_US_MAX, "{frame:?} waits since {age_us} us");
+        for (key, frame) in &self.frames {
+            let age_us = now.since_us(frame.accepted);
+            assert!(age_us < AGE_US_MAX, "{key:?} waits since {age_us} us");
         }
     }
 
@@ -404,10 +421,20 @@ impl Oracle {
         let submit = self.submits.remove(&(session, id));
         match body {
             Reply::Submitted(accepted) => {
-                let channel = submit.expect("the reply to a submit");
-                let frame = (session, channel, accepted.frame);
-                let before = self.frames.insert(frame, self.now);
+                let submit = submit.expect("the reply to a submit");
+                let key = (session, submit.channel, accepted.frame);
+                let frame = Frame {
+                    address: submit.address.value(),
+                    accepted: self.now,
+                    is_started: false,
+                };
+                let before = self.frames.insert(key, frame);
                 assert!(before.is_none(), "a frame is accepted twice");
+            }
+            Reply::ChannelOpened(opened) => {
+                let mut views = self.channels.values_mut();
+                let view = views.find(|view| view.id == opened.channel);
+                view.expect("a live channel").deadline_us = u64::from(opened.deadline_us);
             }
             Reply::Subscribed(subscribed) => {
                 assert!(matches!(attach, Attach::Ring(_)));
@@ -461,6 +488,10 @@ impl Oracle {
                     let reader = self.readers.remove(&subscription);
                     assert!(reader.is_some_and(|r| r.session == session));
                 }
+            }
+            Event::TicketBreached(breach) => {
+                self.seen.tickets_breached += 1;
+                assert!(self.hardware_fails, "a promise is broken: {breach:?}");
             }
             // What is only said and has no consequences here.
             _ => {}
@@ -527,6 +558,7 @@ impl Oracle {
             );
         }
         assert!(!job.header.bytes().is_empty());
+        self.check_turn(job);
         let view = self.channels.get_mut(&job.channel).expect("a live channel");
         view.started.push_back(Started {
             job: job.id,
@@ -536,6 +568,31 @@ impl Oracle {
         });
         self.seen.jobs += 1;
         self.in_flight = Some(*job);
+    }
+
+    /// Frames of a channel are begun in the order in which they came, and not when they are too old.
+    fn check_turn(&mut self, job: &EncodeJob) {
+        let view = self.channels.get(&job.channel).expect("a live channel");
+        let mut waiting = self
+            .frames
+            .iter_mut()
+            .filter(|((_, channel, _), frame)| *channel == view.id && !frame.is_started);
+        // None: its reply is still behind this in the queue, or its owner has gone.
+        let Some((key, frame)) = waiting.next() else {
+            return;
+        };
+        assert_eq!(
+            frame.address,
+            job.source.start().value(),
+            "{key:?} came before the frame that is begun"
+        );
+        frame.is_started = true;
+        let age_us = self.now.since_us(frame.accepted);
+        assert!(
+            view.deadline_us == 0 || age_us <= view.deadline_us,
+            "{key:?} is begun after {age_us} us, its channel gives it {}",
+            view.deadline_us
+        );
     }
 
     fn check_deliver(

@@ -6,7 +6,7 @@
 use crate::world::client::Client;
 use crate::world::flaky::Flaky;
 use crate::world::hands::Channel;
-use crate::world::op::{Op, nth};
+use crate::world::op::Op;
 use crate::world::oracle::Oracle;
 use crate::world::pipe::{Heard, Pipe};
 use crate::world::trace::Trace;
@@ -55,7 +55,7 @@ pub(super) struct Peered {
 
 /// Clients at once.
 const CLIENTS_MAX: usize = 6;
-/// Operations after which everything has to be at rest.
+/// Time that passes between two looks at whether everything is at rest.
 const REST_US: u64 = 1_000_000;
 
 impl Shell {
@@ -76,11 +76,11 @@ impl Shell {
         engine.device().model().advance_to(1_000_000);
         Self {
             now,
-            oracle: Oracle::new(config.arena),
+            oracle: Oracle::new(config.arena, !script.faults.is_empty()),
             broker: Broker::new(config, now),
             engine,
             trace: Trace::new(),
-            peers: Vec::new(),
+            peers: core::iter::repeat_with(|| None).take(CLIENTS_MAX).collect(),
             rings: core::iter::repeat_with(|| None).take(channels).collect(),
             headers: Vec::new(),
             departed: Vec::new(),
@@ -101,7 +101,7 @@ impl Shell {
     pub(super) fn perform(&mut self, op: &Op) {
         match op {
             Op::Pass { us } => self.pass_until(self.now.plus_us(u64::from(*us))),
-            Op::Join { chunk, raw } => self.join(*chunk, *raw),
+            Op::Join { seat, chunk, raw } => self.join(*seat, *chunk, *raw),
             Op::Ask { who, ask } => {
                 if let Some(peered) = self.someone(*who) {
                     let bytes = peered.client.ask(ask);
@@ -141,7 +141,10 @@ impl Shell {
             }
             Op::FailSetUp => self.next_set_up_fails = true,
             Op::FailDelivery => self.next_delivery_fails = true,
-            Op::FailDevice { after } => self.engine.device().fail_after(*after),
+            Op::FailDevice { after } => {
+                self.oracle.hardware_fails = true;
+                self.engine.device().fail_after(*after);
+            }
             Op::ShutDown => {
                 self.oracle.seen.shut_down += 1;
                 self.feed(Input::Shutdown);
@@ -195,29 +198,25 @@ impl Shell {
         }
     }
 
+    /// The client at a seat or the next one behind it that is still there.
     fn someone(&mut self, who: u8) -> Option<&mut Peered> {
-        let present = |slot: &Option<Peered>| slot.as_ref().is_some_and(|p| !p.pipe.hung_up);
-        let indices: Vec<usize> = (0..self.peers.len())
-            .filter(|&index| self.peers.get(index).is_some_and(present))
-            .collect();
-        let newest = who == u8::MAX && indices.contains(&self.newest);
-        let index = if newest {
-            self.newest
-        } else {
-            nth(&indices, who)?
+        let count = self.peers.len();
+        let first = match who {
+            u8::MAX => self.newest,
+            seat => usize::from(seat) % count,
         };
+        let is_here = |index: &usize| {
+            let peered = self.peers.get(*index).and_then(Option::as_ref);
+            peered.is_some_and(|peered| !peered.pipe.hung_up)
+        };
+        let index = (first..count).chain(0..first).find(is_here)?;
         self.peers.get_mut(index)?.as_mut()
     }
 
-    fn join(&mut self, chunk: u32, raw: bool) {
-        if self.peers.iter().flatten().count() >= CLIENTS_MAX {
+    fn join(&mut self, seat: u8, chunk: u32, raw: bool) {
+        let index = usize::from(seat) % self.peers.len();
+        if self.peers.get(index).is_none_or(Option::is_some) {
             return;
-        }
-        // Keys are used again, as the daemon's slots are.
-        let free = self.peers.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.peers.len());
-        if free.is_none() {
-            self.peers.push(None);
         }
         self.joined += 1;
         let peer = Peer {
