@@ -204,6 +204,11 @@ pub enum JobFailure {
     },
     /// The engine was reset while the job was in it.
     Reset,
-    /// A register or memory access failed.
+    /// The driver refused it before the device was asked.
+    Unfit,
+    /// A register or memory access failed. The engine was stopped.
     Device,
+    /// A register or memory access failed, and the engine could not be stopped: it may still read the source and write
+    /// to the channel's memory, until a reset works.
+    Unstopped,
 }

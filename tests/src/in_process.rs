@@ -1,6 +1,6 @@
 //! The daemon as a thread of a test, with a device that the test looks into or disturbs.
 //!
-//! One at a time in a process: it ends by a signal, which everyone in the process would get.
+//! One at a time in a process, others wait: it ends by a signal, which everyone in the process would get.
 
 use crate::daemon::Scratch;
 use avpud::config::Config;
@@ -9,6 +9,7 @@ use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, raise};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// A daemon that serves.
@@ -17,7 +18,10 @@ pub struct InProcess {
     thread: JoinHandle<End>,
     socket: PathBuf,
     _scratch: Scratch,
+    _turn: MutexGuard<'static, ()>,
 }
+
+static TURN: Mutex<()> = Mutex::new(());
 
 impl InProcess {
     /// Starts a daemon on the device that `open` makes, and waits until it serves.
@@ -31,6 +35,7 @@ impl InProcess {
         S: IrqSource + 'static,
         C: IrqCanceller + 'static,
     {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let scratch = Scratch::new("in-process");
         let socket = scratch.path().join("socket");
         let folder = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
@@ -62,6 +67,7 @@ impl InProcess {
             thread,
             socket,
             _scratch: scratch,
+            _turn: turn,
         }
     }
 
@@ -87,6 +93,12 @@ impl InProcess {
     /// When it panicked.
     #[must_use]
     pub fn join(self) -> End {
-        self.thread.join().expect("the daemon ends")
+        let Self {
+            thread,
+            _scratch,
+            _turn,
+            ..
+        } = self;
+        thread.join().expect("the daemon ends")
     }
 }

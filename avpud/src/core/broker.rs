@@ -13,6 +13,7 @@ use crate::core::refusal::Refusal;
 use crate::core::role;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
+use crate::core::suspicion::Suspicion;
 use crate::core::time::Micros;
 use crate::core::timer::{Timer, Timers};
 use crate::job::{ChannelKey, JobId};
@@ -37,6 +38,7 @@ pub struct Broker {
     /// Memory that the shell was asked to take back and has not answered.
     pub(super) retiring: Vec<Lease>,
     pub(super) engine: Engine,
+    pub(super) suspicion: Suspicion,
     pub(super) arbiter: Arbiter,
     pub(super) timers: Timers,
     pub(super) job_next: JobId,
@@ -106,6 +108,7 @@ impl Broker {
             pool: Pool::new(config.arena),
             retiring: Vec::new(),
             engine: Engine::new(),
+            suspicion: Suspicion::default(),
             arbiter: Arbiter::new(slots),
             timers: Timers::new(),
             job_next: JobId::FIRST,

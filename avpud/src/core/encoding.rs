@@ -129,6 +129,10 @@ impl Broker {
     }
 
     pub(super) fn handle_job_done(&mut self, job: JobId, outcome: JobOutcome) {
+        if outcome == JobOutcome::Failed(JobFailure::Unstopped) {
+            self.handle_unstopped(job);
+            return;
+        }
         let Some(run) = self.engine.finish(job, self.now) else {
             // It ended while its engine was being reset: lost is lost, but its stream buffer must go back.
             let lost = self.engine.run().filter(|run| run.job == job);
@@ -151,6 +155,10 @@ impl Broker {
                     _ => None,
                 };
                 self.account_loss(key, claimed_bytes);
+                if failure == JobFailure::Device {
+                    self.suspect(key);
+                    self.give_up_if_damned();
+                }
                 Settlement::Fail(reason_of(failure))
             }
         };
@@ -184,7 +192,7 @@ impl Broker {
     /// Takes in an encoded picture: what it cost, where it goes, what the next one may refer to.
     fn account(&mut self, run: &Run, flight: &InFlight, picture: &EncodedPicture) -> Settlement {
         let now = self.now;
-        self.engine.prove();
+        self.suspicion.clear();
         let key = run.channel;
         let Some(channel) = self.channel_mut(key) else {
             unreachable!("a channel stays while its picture is in flight");
@@ -323,7 +331,7 @@ impl Broker {
         self.serve_readers(key);
     }
 
-    fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {
+    pub(super) fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {
         self.note(Note::PictureFailed {
             channel,
             job,
@@ -337,7 +345,7 @@ const fn reason_of(failure: JobFailure) -> FailReason {
         JobFailure::ErrorFill { .. } => FailReason::HardwareError,
         JobFailure::Overflow { .. } => FailReason::Overflow,
         JobFailure::Reset => FailReason::EngineReset,
-        JobFailure::Device => FailReason::Device,
+        JobFailure::Unfit | JobFailure::Device | JobFailure::Unstopped => FailReason::Device,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The core's view of one encoder block.
 //!
-//! `Idle -> Busy -> Idle`, and when the deadline passes `Busy -> Resetting -> Idle`, or `-> Offline` when it cannot be
-//! brought back. Offline is final: the supervisor restarts the daemon. Two things lead there: resets that fail one
-//! after the other, and resets without a single encoded picture between them, whether they succeed or not.
+//! `Idle -> Busy -> Idle`, and when the deadline passes or the driver cannot stop it `Busy -> Resetting -> Idle`, or
+//! `-> Offline` when it cannot be brought back. Offline is final: the supervisor restarts the daemon. Two things lead
+//! there: resets that fail one after the other, and pictures of several clients that all fail, whether resets succeed
+//! or not ([`Suspicion`](super::suspicion::Suspicion)).
 
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, JobId};
+use avpu_proto::types::FailReason;
 
 /// The state machine of one engine.
 #[derive(Debug)]
@@ -13,8 +15,6 @@ pub(super) struct Engine {
     state: EngineState,
     busy_us: u64,
     resets: u32,
-    /// Resets since a picture was encoded.
-    resets_fruitless: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,22 @@ enum EngineState {
     Idle,
     Busy(Run),
     Resetting {
-        lost: Run,
+        lost: Lost,
         /// Resets of this recovery that failed.
         failed: u32,
     },
-    Offline,
+    Offline {
+        /// The run that no reset stopped: what it writes to must stay nobody's.
+        unstopped: Option<Run>,
+    },
+}
+
+/// A run that an engine is reset for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) run: Run,
+    /// What its frame is told.
+    pub(super) reason: FailReason,
 }
 
 /// A job in the engine.
@@ -42,11 +53,11 @@ pub(super) struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterReset {
     /// The engine works; this run is lost.
-    Recovered(Run),
+    Recovered(Lost),
     /// Reset it again after a pause.
     Again,
     /// It cannot be brought back; this run is lost.
-    Offline(Run),
+    Offline(Lost),
     /// No reset was under way.
     Nothing,
 }
@@ -66,7 +77,6 @@ impl Engine {
             state: EngineState::Idle,
             busy_us: 0,
             resets: 0,
-            resets_fruitless: 0,
         }
     }
 
@@ -77,15 +87,21 @@ impl Engine {
 
     /// Whether it is given up.
     pub(super) const fn is_offline(&self) -> bool {
-        matches!(self.state, EngineState::Offline)
+        matches!(self.state, EngineState::Offline { .. })
     }
 
     /// The job that it works on or that it is being reset for.
     pub(super) const fn run(&self) -> Option<Run> {
         match self.state {
-            EngineState::Busy(run) | EngineState::Resetting { lost: run, .. } => Some(run),
-            EngineState::Idle | EngineState::Offline => None,
+            EngineState::Busy(run) => Some(run),
+            EngineState::Resetting { lost, .. } => Some(lost.run),
+            EngineState::Idle | EngineState::Offline { .. } => None,
         }
+    }
+
+    /// Whether it was given up with a picture of this channel in it that no reset stopped.
+    pub(super) fn may_write_to(&self, channel: ChannelKey) -> bool {
+        matches!(self.state, EngineState::Offline { unstopped: Some(run) } if run.channel == channel)
     }
 
     /// Starts a job.
@@ -107,34 +123,34 @@ impl Engine {
         Some(run)
     }
 
-    /// A picture was encoded: whatever was wrong, the engine works.
-    pub(super) const fn prove(&mut self) {
-        self.resets_fruitless = 0;
-    }
-
-    /// The deadline passed: the engine is to be reset. Answers the lost run.
-    pub(super) fn expire(&mut self, now: Micros) -> Option<Run> {
+    /// The picture in it is lost, for this reason: the engine is to be reset. Answers the lost run.
+    pub(super) fn expire(&mut self, reason: FailReason, now: Micros) -> Option<Run> {
         let EngineState::Busy(run) = self.state else {
             return None;
         };
         self.busy_us += now.since_us(run.started);
         self.state = EngineState::Resetting {
-            lost: run,
+            lost: Lost { run, reason },
             failed: 0,
         };
         Some(run)
     }
 
-    /// A reset ended.
-    pub(super) fn handle_reset(&mut self, ok: bool) -> AfterReset {
+    /// It works on nothing and is given up.
+    pub(super) fn give_up(&mut self) {
+        assert!(self.is_idle(), "what it works on ends first");
+        self.state = EngineState::Offline { unstopped: None };
+    }
+
+    /// A reset ended. `is_broken`: the engine is given up even if it worked.
+    pub(super) fn handle_reset(&mut self, ok: bool, is_broken: bool) -> AfterReset {
         let EngineState::Resetting { lost, failed } = self.state else {
             return AfterReset::Nothing;
         };
         self.resets = self.resets.saturating_add(1);
-        self.resets_fruitless += 1;
-        if self.resets_fruitless >= RESETS_FRUITLESS_MAX || (!ok && failed + 1 >= FAILED_RESETS_MAX)
-        {
-            self.state = EngineState::Offline;
+        if (ok && is_broken) || (!ok && failed + 1 >= FAILED_RESETS_MAX) {
+            let unstopped = (!ok).then_some(lost.run);
+            self.state = EngineState::Offline { unstopped };
             return AfterReset::Offline(lost);
         }
         if ok {
@@ -164,8 +180,6 @@ impl Engine {
 
 /// Resets in a row that may fail.
 const FAILED_RESETS_MAX: u32 = 3;
-/// Resets without an encoded picture between them.
-const RESETS_FRUITLESS_MAX: u32 = 12;
 /// Pause before an engine is reset again.
 pub(super) const RESET_PAUSE_US: u64 = 20_000;
 
@@ -202,40 +216,49 @@ mod tests {
         assert_eq!(engine.busy_us(Micros::new(9000)), 2000);
     }
 
-    #[test]
-    fn failing_resets_end_offline() {
+    fn busy() -> Engine {
         let mut engine = Engine::new();
         engine.start(run(JobId::FIRST));
-        let lost = engine.expire(Micros::new(2000)).expect("was busy");
-        assert_eq!(engine.handle_reset(false), AfterReset::Again);
-        assert_eq!(engine.handle_reset(false), AfterReset::Again);
-        assert_eq!(engine.handle_reset(false), AfterReset::Offline(lost));
-        assert!(engine.is_offline());
-        assert_eq!(engine.handle_reset(true), AfterReset::Nothing);
+        engine
     }
 
     #[test]
-    fn one_encoded_picture_makes_resets_worth_while() {
+    fn failing_resets_end_offline_with_memory_that_nobody_may_have() {
+        let mut engine = busy();
+        let lost = engine.expire(FailReason::Timeout, Micros::new(2000));
+        let lost = Lost {
+            run: lost.expect("was busy"),
+            reason: FailReason::Timeout,
+        };
+        assert_eq!(engine.handle_reset(false, false), AfterReset::Again);
+        assert_eq!(engine.handle_reset(false, true), AfterReset::Again);
+        assert!(!engine.may_write_to(lost.run.channel));
+        assert_eq!(engine.handle_reset(false, false), AfterReset::Offline(lost));
+        assert!(engine.is_offline());
+        assert!(engine.may_write_to(lost.run.channel));
+        assert!(!engine.may_write_to(ChannelKey::new(1)));
+        assert_eq!(engine.handle_reset(true, false), AfterReset::Nothing);
+    }
+
+    #[test]
+    fn an_engine_that_is_taken_for_broken_goes_offline_once_it_is_stopped() {
+        let mut engine = busy();
+        engine.expire(FailReason::Device, Micros::new(2000));
+        assert_eq!(engine.handle_reset(false, true), AfterReset::Again);
+        let end = engine.handle_reset(true, true);
+        assert!(matches!(end, AfterReset::Offline(lost) if lost.reason == FailReason::Device));
+        assert!(!engine.may_write_to(ChannelKey::new(0)));
+    }
+
+    #[test]
+    fn resets_that_work_never_end_it_by_themselves() {
         let mut engine = Engine::new();
-        for _ in 0..5 * RESETS_FRUITLESS_MAX {
+        for _ in 0..100 {
             engine.start(run(JobId::FIRST));
-            engine.expire(Micros::new(2000)).expect("was busy");
-            assert!(matches!(
-                engine.handle_reset(true),
-                AfterReset::Recovered(_)
-            ));
-            engine.prove();
+            engine.expire(FailReason::Timeout, Micros::new(2000));
+            let end = engine.handle_reset(true, false);
+            assert!(matches!(end, AfterReset::Recovered(_)));
         }
-        for _ in 1..RESETS_FRUITLESS_MAX {
-            engine.start(run(JobId::FIRST));
-            engine.expire(Micros::new(2000)).expect("was busy");
-            assert!(matches!(
-                engine.handle_reset(true),
-                AfterReset::Recovered(_)
-            ));
-        }
-        engine.start(run(JobId::FIRST));
-        engine.expire(Micros::new(2000)).expect("was busy");
-        assert!(matches!(engine.handle_reset(true), AfterReset::Offline(_)));
+        assert_eq!(engine.resets(), 100);
     }
 }

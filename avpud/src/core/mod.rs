@@ -39,6 +39,7 @@ mod session;
 mod sources;
 mod stats;
 mod stream_control;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod ticket;

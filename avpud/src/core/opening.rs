@@ -6,7 +6,7 @@ use crate::core::coder::Coder;
 use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
 use crate::core::cost::PictureCost;
 use crate::core::delivery::Ring;
-use crate::core::event::{Attach, Note, Output, SessionKey};
+use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::refusal::Refusal;
@@ -228,7 +228,11 @@ impl Broker {
         if let Some(lease) = self.bury(key) {
             let (channel, memory) = (key, lease.range());
             self.push(Output::DestroyChannel { channel, memory });
-            self.retire(lease);
+            if self.engine.may_write_to(key) {
+                self.condemn(lease, Guards::Unseen);
+            } else {
+                self.retire(lease);
+            }
         }
     }
 

@@ -1,17 +1,20 @@
-//! A picture is overdue: the engine is reset, that frame fails, everybody else goes on.
+//! A picture is overdue, or the driver lost hold of the engine: it is reset, that frame fails, everybody else goes on.
+//!
+//! Until a reset worked the engine may still write to the channel's memory and read the source: both stay with the
+//! lost picture, whoever leaves meanwhile.
 
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::Frame;
-use crate::core::engine::{AfterReset, RESET_PAUSE_US, Run};
+use crate::core::engine::{AfterReset, Lost, RESET_PAUSE_US, Run};
 use crate::core::event::{Note, Output, SessionKey};
 use crate::core::timer::Timer;
-use crate::job::{ChannelKey, EngineId};
+use crate::job::{ChannelKey, EngineId, JobFailure, JobId, JobOutcome};
 use avpu_proto::event::{EngineReset, Event};
 use avpu_proto::types::{DropReason, FailReason};
 
 impl Broker {
     pub(super) fn handle_overdue(&mut self, engine: EngineId) {
-        let Some(run) = self.engine.expire(self.now) else {
+        let Some(run) = self.engine.expire(FailReason::Timeout, self.now) else {
             return;
         };
         self.note(Note::Timeout {
@@ -23,10 +26,28 @@ impl Broker {
         self.push(Output::Reset { engine });
     }
 
+    /// The driver could not stop the engine when an access failed.
+    pub(super) fn handle_unstopped(&mut self, job: JobId) {
+        if self.engine.run().is_none_or(|run| run.job != job) {
+            return;
+        }
+        let Some(run) = self.engine.expire(FailReason::Device, self.now) else {
+            return; // It is being reset already.
+        };
+        let engine = EngineId::VIDEO;
+        self.timers.disarm(Timer::Watchdog(engine));
+        let outcome = JobOutcome::Failed(JobFailure::Unstopped);
+        self.note_failure(run.channel, job, outcome);
+        self.push(Output::Reset { engine });
+    }
+
     pub(super) fn handle_engine_reset(&mut self, engine: EngineId, ok: bool) {
-        match self.engine.handle_reset(ok) {
+        if let Some(run) = self.engine.run().filter(|_| ok) {
+            self.suspect(run.channel);
+        }
+        match self.engine.handle_reset(ok, self.suspicion.is_damning()) {
             AfterReset::Recovered(lost) => {
-                let frame = self.lose(&lost);
+                let frame = self.lose(&lost.run);
                 self.start_next();
                 self.report_loss(&lost, frame);
             }
@@ -35,15 +56,35 @@ impl Broker {
                 self.timers.arm(Timer::ResetAgain(engine), at);
             }
             AfterReset::Offline(lost) => {
-                self.note(Note::EngineOffline { engine });
-                let frame = self.lose(&lost);
-                for index in 0..self.config.channels_max {
-                    self.drop_queue(ChannelKey::new(index), DropReason::EngineOffline);
-                }
+                let frame = self.lose(&lost.run);
+                self.handle_offline(engine);
                 self.report_loss(&lost, frame);
                 self.stop_for_restart();
             }
             AfterReset::Nothing => {}
+        }
+    }
+
+    /// A picture of this channel failed as pictures fail when the engine is broken.
+    pub(super) fn suspect(&mut self, key: ChannelKey) {
+        if let Some(pid) = self.channel(key).map(|channel| channel.pid) {
+            self.suspicion.record(pid);
+        }
+    }
+
+    /// Gives up an idle engine that fails for everybody.
+    pub(super) fn give_up_if_damned(&mut self) {
+        if self.suspicion.is_damning() && self.engine.is_idle() {
+            self.engine.give_up();
+            self.handle_offline(EngineId::VIDEO);
+            self.stop_for_restart();
+        }
+    }
+
+    fn handle_offline(&mut self, engine: EngineId) {
+        self.note(Note::EngineOffline { engine });
+        for index in 0..self.config.channels_max {
+            self.drop_queue(ChannelKey::new(index), DropReason::EngineOffline);
         }
     }
 
@@ -57,14 +98,14 @@ impl Broker {
     }
 
     /// Ends the lost frame and tells what happened to its owner and to those that watch.
-    fn report_loss(&mut self, lost: &Run, frame: Option<Frame>) {
-        let key = lost.channel;
+    fn report_loss(&mut self, lost: &Lost, frame: Option<Frame>) {
+        let key = lost.run.channel;
         let Some(channel) = self.channel(key) else {
             return;
         };
         let (owner, id) = (channel.owner, channel.id);
         if let Some(frame) = frame {
-            self.fail_frame(key, &frame, FailReason::Timeout);
+            self.fail_frame(key, &frame, lost.reason);
         }
         let event = Event::EngineReset(EngineReset {
             channel: id,

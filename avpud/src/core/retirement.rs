@@ -28,6 +28,12 @@ impl Broker {
             let broken = &mut self.counters.guards_broken;
             *broken = broken.saturating_add(count);
         }
+        self.condemn(lease, guards);
+    }
+
+    /// Keeps memory out of use, as something may still write to it.
+    pub(super) fn condemn(&mut self, lease: Lease, guards: Guards) {
+        let memory = lease.range();
         self.pool.condemn(lease);
         self.note(Note::MemoryCondemned { memory, guards });
     }

@@ -63,6 +63,13 @@ pub enum DriverError {
     },
 }
 
+impl DriverError {
+    /// Whether the device failed, and not what was asked for.
+    pub(super) fn is_of_device(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::Sequence(_))
+    }
+}
+
 impl fmt::Display for DriverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

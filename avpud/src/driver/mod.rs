@@ -44,6 +44,8 @@ pub struct Engine<D> {
     /// In no order; there are few.
     channels: Vec<Channel>,
     in_flight: Option<InFlight>,
+    /// An access failed and the core could not be stopped since: a picture that ended here may still be in it.
+    is_unstopped: bool,
     counters: Counters,
 }
 
@@ -137,6 +139,7 @@ impl<D: Device> Engine<D> {
             device,
             channels: Vec::new(),
             in_flight: None,
+            is_unstopped: false,
             counters: Counters::default(),
         })
     }
@@ -216,7 +219,7 @@ impl<D: Device> Engine<D> {
     ///
     /// # Errors
     /// When the core has a job, the job does not fit its channel, the core does not stop, or an access fails. The job has
-    /// ended then; in the last two cases its channel has no reference.
+    /// ended then; in the last two cases its channel has no reference. [`Self::failure_of`] says what the job's end is.
     pub fn start(&mut self, job: &EncodeJob) -> Result<(), DriverError> {
         if let Some(in_flight) = &self.in_flight {
             return Err(DriverError::EngineBusy { job: in_flight.job });
@@ -226,7 +229,10 @@ impl<D: Device> Engine<D> {
         let (filled, picture) = channel.prepare(job)?;
         let budget = channel.budget();
         let armed = match sequence::arm(&mut self.device) {
-            Ok(armed) => armed,
+            Ok(armed) => {
+                self.is_unstopped = false;
+                armed
+            }
             Err(error) => {
                 channel.fail(&picture);
                 return Err(self.give_up(error.into()));
@@ -255,6 +261,18 @@ impl<D: Device> Engine<D> {
             return Err(self.give_up(error.into()));
         }
         Ok(())
+    }
+
+    /// What an error of [`Self::start`] that was just answered makes of the job.
+    #[must_use]
+    pub fn failure_of(&self, error: &DriverError) -> JobFailure {
+        if self.is_unstopped {
+            JobFailure::Unstopped
+        } else if error.is_of_device() {
+            JobFailure::Device
+        } else {
+            JobFailure::Unfit
+        }
     }
 
     /// Judges an interrupt.
@@ -308,7 +326,8 @@ impl<D: Device> Engine<D> {
         ResetReport { lost, result }
     }
 
-    /// Leaves the core masked, reset and gated, for closing the device. A job in it has ended.
+    /// Leaves the core masked, reset and gated, for closing the device. A job in it has ended. An error says that the core
+    /// may go on by itself.
     pub fn shut_down(&mut self) -> ResetReport {
         let lost = self.lose();
         let result = sequence::recover(&mut self.device).map_err(DriverError::from);
@@ -359,7 +378,11 @@ impl<D: Device> Engine<D> {
     /// An access failed with a job in the core: takes the core back and ends the job.
     fn abandon(&mut self, in_flight: InFlight, error: DriverError) -> Completion {
         let error = self.give_up(error);
-        let outcome = JobOutcome::Failed(JobFailure::Device);
+        let outcome = JobOutcome::Failed(if self.is_unstopped {
+            JobFailure::Unstopped
+        } else {
+            JobFailure::Device
+        });
         self.end(in_flight, outcome, Some(error))
     }
 
@@ -398,20 +421,22 @@ impl<D: Device> Engine<D> {
         Some(self.end(in_flight, JobOutcome::Failed(JobFailure::Reset), None))
     }
 
-    /// After a failed access: leaves the core as quiet as it lets itself be. The first error is the one to tell.
+    /// After a failed access: stops the core, or remembers that it did not stop. The first error is the one to tell.
     fn give_up(&mut self, error: DriverError) -> DriverError {
         count(&mut self.counters.device_errors);
-        // It failed already; a second failure adds nothing, and the next reset tries again.
-        let _ = sequence::recover(&mut self.device);
+        // A second failure is told by the end of the job, which asks for a reset, and that tells its own.
+        let _ = self.recover();
         error
     }
 
-    /// Resets the core and proves it: a core that does not stop still claims to run when it is armed.
+    /// Resets the core and proves it: a core that does not stop still claims to run when it is armed, and one that
+    /// cannot be reached does not keep what is written to it.
     fn recover(&mut self) -> Result<(), DriverError> {
+        self.is_unstopped = true;
         sequence::recover(&mut self.device)?;
-        let armed = sequence::arm(&mut self.device).map(|_armed| ());
-        sequence::finish(&mut self.device)?;
-        Ok(armed?)
+        sequence::self_test(&mut self.device)?;
+        self.is_unstopped = false;
+        Ok(())
     }
 }
 

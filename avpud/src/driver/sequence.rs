@@ -41,6 +41,13 @@ pub enum SequenceError<E> {
         /// What it read.
         found: u32,
     },
+    /// The interrupt mask does not keep what is written to it.
+    Forgotten {
+        /// What this core's line was written as.
+        expected: u32,
+        /// What the mask read.
+        found: u32,
+    },
     /// The core claims to be running after its reset.
     Busy {
         /// Its status register.
@@ -113,6 +120,16 @@ pub fn recover<R: Registers>(registers: &mut R) -> Result<(), SequenceError<R::E
     clock(registers, regs::CLOCK_OFF)
 }
 
+/// After a recovery: whether the registers can be reached and the core rests. Leaves it masked and gated, whatever it
+/// finds.
+pub fn self_test<R: Registers>(registers: &mut R) -> Result<(), SequenceError<R::Error>> {
+    identify(registers)?;
+    let armed = arm(registers).and_then(|_armed| expect_line(registers, PICTURE_LINE));
+    finish(registers)?;
+    armed?;
+    expect_line(registers, 0)
+}
+
 /// Whether the core says that it still works on a picture.
 pub fn is_running<R: Registers>(registers: &mut R) -> Result<bool, SequenceError<R::Error>> {
     Ok(registers.read(STATUS)? & regs::STATUS_RUNNING != 0)
@@ -127,6 +144,17 @@ fn reset<R: Registers>(registers: &mut R) -> Result<(), SequenceError<R::Error>>
 
 fn clock<R: Registers>(registers: &mut R, command: u32) -> Result<(), SequenceError<R::Error>> {
     change(registers, CLOCK, regs::CLOCK_COMMAND, command)
+}
+
+/// Checks that the mask kept what was last written to this core's line.
+fn expect_line<R: Registers>(
+    registers: &mut R,
+    expected: u32,
+) -> Result<(), SequenceError<R::Error>> {
+    match registers.read(Reg::IrqMask)? {
+        found if found & PICTURE_LINE == expected => Ok(()),
+        found => Err(SequenceError::Forgotten { expected, found }),
+    }
 }
 
 /// Replaces the bits of `mask` by those of `value`.
@@ -157,6 +185,12 @@ impl<E: fmt::Display> fmt::Display for SequenceError<E> {
                     "expected an encoder with id 0x{expected:08x}, found 0x{found:08x}"
                 )
             }
+            Self::Forgotten { expected, found } => {
+                write!(
+                    f,
+                    "expected an interrupt mask whose lowest bit is {expected}, found 0x{found:x}"
+                )
+            }
             Self::Busy { status } => {
                 write!(
                     f,
@@ -171,7 +205,7 @@ impl<E: core::error::Error + 'static> core::error::Error for SequenceError<E> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Access(error) => Some(error),
-            Self::Identity { .. } | Self::Busy { .. } => None,
+            Self::Identity { .. } | Self::Forgotten { .. } | Self::Busy { .. } => None,
         }
     }
 }
@@ -181,8 +215,11 @@ mod tests {
     use super::*;
     use core::convert::Infallible;
 
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     struct Log {
+        id: u32,
+        /// What the mask reads, whatever is written to it.
+        stuck_mask: Option<u32>,
         mask: u32,
         clock: u32,
         status: u32,
@@ -194,7 +231,8 @@ mod tests {
 
         fn read(&mut self, reg: Reg) -> Result<u32, Infallible> {
             let value = match reg {
-                Reg::IrqMask => self.mask,
+                Reg::IpId => self.id,
+                Reg::IrqMask => self.stuck_mask.unwrap_or(self.mask),
                 CLOCK => self.clock,
                 STATUS => self.status,
                 _ => 0,
@@ -305,6 +343,43 @@ mod tests {
                 expected: 0x7200_0460,
                 found: 0
             })
+        );
+    }
+
+    #[test]
+    fn registers_that_forget_or_belong_to_another_block_fail_the_self_test() {
+        let good = Log {
+            id: soc::T31.ip_id,
+            mask: 0x10,
+            ..Log::default()
+        };
+        let mut log = good.clone();
+        assert_eq!(self_test(&mut log), Ok(()));
+        assert_eq!((log.mask, log.clock & 1), (0x10, 0));
+        let mut other = Log {
+            id: 0,
+            ..good.clone()
+        };
+        assert!(matches!(
+            self_test(&mut other),
+            Err(SequenceError::Identity { found: 0, .. })
+        ));
+        for stuck_mask in [0x10, 0x11] {
+            let mut stuck = Log {
+                stuck_mask: Some(stuck_mask),
+                ..good.clone()
+            };
+            assert!(matches!(
+                self_test(&mut stuck),
+                Err(SequenceError::Forgotten { .. })
+            ));
+        }
+        let mut busy = Log { status: 2, ..good };
+        assert_eq!(self_test(&mut busy), Err(SequenceError::Busy { status: 2 }));
+        assert_eq!(
+            (busy.mask, busy.clock & 1),
+            (0x10, 0),
+            "left masked and gated"
         );
     }
 }

@@ -7,7 +7,7 @@ use crate::codec::join::join;
 use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Note, Output, SessionKey};
 use crate::device::{Caching, Device, Export, guard};
 use crate::driver::Completion;
-use crate::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome, PictureHeader};
+use crate::job::{ChannelKey, EncodeJob, JobId, JobOutcome, PictureHeader};
 use crate::mem::addr::{ByteLen, PhysRange};
 use crate::picture::ChannelSetup;
 use avpu_proto::event::Event;
@@ -266,7 +266,7 @@ impl<D: Device> Server<D> {
             self.job_done(Completion {
                 job: job.id,
                 channel: job.channel,
-                outcome: JobOutcome::Failed(JobFailure::Device),
+                outcome: JobOutcome::Failed(self.engine.failure_of(&error)),
                 error: Some(error),
             });
         }

@@ -9,7 +9,7 @@ use avpud::device::{Caching, Device, guard};
 use avpud::driver::Completion;
 use avpud::hw::cmdlist::AddressWord;
 use avpud::hw::layout::ChannelLayout;
-use avpud::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome, PictureHeader};
+use avpud::job::{ChannelKey, EncodeJob, JobId, JobOutcome, PictureHeader};
 use avpud::mem::map::MappedRegion;
 use avpud::mem::{ByteLen, PhysAddr, PhysRange, RegionOffset};
 use avpud::picture::{ChannelSetup, PictureKind};
@@ -210,7 +210,7 @@ impl Shell {
             Err(error) => self.job_done(Completion {
                 job: job.id,
                 channel: job.channel,
-                outcome: JobOutcome::Failed(JobFailure::Device),
+                outcome: JobOutcome::Failed(self.engine.failure_of(&error)),
                 error: Some(error),
             }),
         }

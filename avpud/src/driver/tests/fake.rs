@@ -26,6 +26,7 @@ pub(super) struct Fake {
     ram: File,
     /// What cached mappings see.
     image: File,
+    pub(super) ip_id: u32,
     pub(super) mask: u32,
     clock: u32,
     /// What the status register reads, also after a reset.
@@ -37,6 +38,8 @@ pub(super) struct Fake {
     pub(super) log: Vec<Access>,
     /// Fails the register access after this many more.
     pub(super) fail_after: Option<u32>,
+    /// And all that follow it.
+    pub(super) fail_for_good: bool,
 }
 
 impl Fake {
@@ -61,6 +64,7 @@ impl Fake {
             },
             ram: memory(),
             image: memory(),
+            ip_id: 0x7200_0460,
             mask: 0,
             clock: 0,
             status: 0,
@@ -68,6 +72,7 @@ impl Fake {
             pushed: Vec::new(),
             log: Vec::new(),
             fail_after: None,
+            fail_for_good: false,
         }
     }
 
@@ -116,7 +121,7 @@ impl Fake {
     fn step(&mut self) -> Result<(), DeviceError> {
         match &mut self.fail_after {
             Some(0) => {
-                self.fail_after = None;
+                self.fail_after = self.fail_for_good.then_some(0);
                 Err(DeviceError::Os {
                     operation: "scripted access",
                     source: io::Error::from(io::ErrorKind::Other),
@@ -139,7 +144,7 @@ impl Device for Fake {
     fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
         self.step()?;
         let value = match register {
-            Reg::IpId => 0x7200_0460,
+            Reg::IpId => self.ip_id,
             Reg::IrqMask => self.mask,
             Reg::Core(Core::Video, CoreReg::Clock) => self.clock,
             Reg::Core(Core::Video, CoreReg::Status) => self.status,

@@ -4,6 +4,7 @@ mod failures;
 mod fake;
 mod pictures;
 mod random;
+mod unstopped;
 
 use super::{Completion, Engine, IrqVerdict, SpuriousCause};
 use crate::hw::irq::IrqLine;

@@ -1,0 +1,162 @@
+//! An encoder whose registers cannot be reached any more, for a while or for good, behind a whole daemon.
+
+use avpu_client::{Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Outcome};
+use avpu_proto::event::Event;
+use avpu_proto::types::{FailReason, FrameEnd};
+use avpu_tests::in_process::InProcess;
+use avpud::device::error::DeviceError;
+use avpud::device::model::{self, Model};
+use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
+use avpud::hw::regs::{Core, CoreReg, Reg};
+use avpud::mem::map::MappedRegion;
+use avpud::mem::{ByteLen, PhysRange, RegionOffset};
+use avpud::server::End;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Longer than anything here takes, also on a busy machine.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
+const FOR_GOOD: u32 = u32::MAX;
+
+/// A model of which so many register accesses fail after the next picture was pushed.
+struct Unreachable {
+    device: Model,
+    planned: Arc<AtomicU32>,
+    failing: u32,
+}
+
+impl Unreachable {
+    fn reach(&mut self) -> Result<(), DeviceError> {
+        if self.failing == 0 {
+            return Ok(());
+        }
+        if self.failing != FOR_GOOD {
+            self.failing -= 1;
+        }
+        Err(DeviceError::Unusable {
+            reason: "expected a device, found none".to_owned(),
+        })
+    }
+}
+
+impl Device for Unreachable {
+    fn capabilities(&self) -> &Capabilities {
+        self.device.capabilities()
+    }
+
+    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
+        self.reach()?;
+        self.device.read(register)
+    }
+
+    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
+        self.reach()?;
+        if register == Reg::Core(Core::Video, CoreReg::ListPush) {
+            self.failing = self.planned.swap(0, Ordering::SeqCst);
+        }
+        self.device.write(register, value)
+    }
+
+    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
+        self.device.map(range, caching)
+    }
+
+    fn flush(
+        &mut self,
+        region: &MappedRegion,
+        offset: RegionOffset,
+        len: ByteLen,
+        direction: FlushDirection,
+    ) -> Result<(), DeviceError> {
+        self.device.flush(region, offset, len, direction)
+    }
+
+    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
+        self.device.export(range)
+    }
+
+    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
+        self.device.withdraw(range)
+    }
+}
+
+/// A daemon on such a device, and how many accesses will fail.
+fn daemon() -> (InProcess, Arc<AtomicU32>) {
+    let planned = Arc::new(AtomicU32::new(0));
+    let of_device = Arc::clone(&planned);
+    let daemon = InProcess::start(move || {
+        let opened = model::open("body=pattern,pace=free", &[], None);
+        let (device, interrupts, canceller) = opened.expect("the model starts");
+        let device = Unreachable {
+            device,
+            planned: of_device,
+            failing: 0,
+        };
+        (device, interrupts, canceller)
+    });
+    (daemon, planned)
+}
+
+struct Camera {
+    channel: Channel,
+    buffers: Vec<Buffer>,
+}
+
+impl Camera {
+    fn new(client: &Client) -> Self {
+        let channel = client.open_channel(&ChannelConfig::new(176, 144));
+        let channel = channel.expect("there is room");
+        let buffers = channel.lease(1).expect("there is room");
+        Self { channel, buffers }
+    }
+
+    fn encode(&mut self) -> FrameEnd {
+        let buffer = self.buffers.pop().expect("it came back");
+        let accepted = self.channel.submit(buffer, Frame::default());
+        accepted.expect("it is accepted");
+        let released = self.channel.next_released(PATIENCE).expect("it ends");
+        self.buffers.extend(released.source.into_buffer());
+        match released.outcome {
+            Outcome::Ended { end, .. } => end,
+            other => panic!("expected an end, found {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn accesses_that_fail_cost_their_picture_and_as_many_resets_as_it_takes() {
+    // Mask, then what stops the core; then the resets that are asked for, each of which fails at its first access.
+    // The third one would end the daemon.
+    for (failing, resets) in [(1, 0), (2, 1), (3, 2)] {
+        let (daemon, planned) = daemon();
+        let client = Client::connect(daemon.socket()).expect("it takes connections");
+        let mut camera = Camera::new(&client);
+        assert!(matches!(camera.encode(), FrameEnd::Encoded { .. }));
+        planned.store(failing, Ordering::SeqCst);
+        assert_eq!(camera.encode(), FrameEnd::Failed(FailReason::Device));
+        assert!(matches!(camera.encode(), FrameEnd::Encoded { .. }));
+        let status = client.status().expect("it serves");
+        assert_eq!((status.resets, status.pictures_failed), (resets, 1));
+        drop(camera);
+        drop(client);
+        assert_eq!(daemon.stop(), End::Done);
+    }
+}
+
+#[test]
+fn a_device_that_is_gone_ends_the_daemon_with_a_wish_for_a_restart() {
+    let (daemon, planned) = daemon();
+    let client = Client::connect(daemon.socket()).expect("it takes connections");
+    let mut camera = Camera::new(&client);
+    assert!(matches!(camera.encode(), FrameEnd::Encoded { .. }));
+    planned.store(FOR_GOOD, Ordering::SeqCst);
+    assert_eq!(camera.encode(), FrameEnd::Failed(FailReason::Device));
+    let mut told = Vec::new();
+    while told.last() != Some(&Event::Shutdown) {
+        told.push(client.next_event(PATIENCE).expect("it says goodbye"));
+    }
+    assert_eq!(daemon.join(), End::Restart);
+    let gone = client.status().expect_err("it ended");
+    assert!(matches!(gone, ClientError::Disconnected), "{gone}");
+}
