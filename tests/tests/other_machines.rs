@@ -146,4 +146,18 @@ fn a_processor_of_32_bits_encodes_the_same_bytes() {
         assert!(expected.len() > 1000, "{channel}: {} bytes", expected.len());
         assert!(stream == expected, "{channel}: other bytes");
     }
+    // Sums of sizes and times, where a word has half as many bits.
+    for plan in [
+        "--ram 64M --arena 12M 1920x1080@25 640x360@15",
+        "--ram 4095M --arena 2048M 2592x2048@240",
+    ] {
+        let said = |mut avpud: Command| {
+            let output = avpud.arg("plan").args(plan.split(' ')).output();
+            let output = output.expect("avpud starts");
+            (output.status.code(), String::from_utf8(output.stdout))
+        };
+        let expected = said(here("avpud"));
+        assert!(expected.1.as_ref().is_ok_and(|text| text.len() > 100));
+        assert_eq!(said(emulated("avpud")), expected, "{plan}");
+    }
 }
