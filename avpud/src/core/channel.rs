@@ -11,6 +11,7 @@
 use crate::core::arbiter::Head;
 use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
+use crate::core::decimation::Decimation;
 use crate::core::delivery::{PacketPicture, Reservation, Ring};
 use crate::core::event::SessionKey;
 use crate::core::overload::HeldSubmit;
@@ -53,6 +54,8 @@ pub(super) struct Channel {
     pub(super) coder: Coder,
     /// What was changed and the coder has not taken over yet.
     pub(super) retuning: Option<Retuning>,
+    /// Which of the submitted frames are encoded.
+    pub(super) decimation: Decimation,
     /// Largest slice data that a stream buffer takes.
     pub(super) picture_max: ByteLen,
     pub(super) cost: PictureCost,
@@ -162,6 +165,7 @@ impl Channel {
             owner: Some(of.owner),
             pid: of.pid,
             retuning: None,
+            decimation: Decimation::new(of.parameters.fps, of.parameters.fps_out),
             picture_max: of.picture_max,
             parameters: of.parameters,
             memory: of.memory,

@@ -45,7 +45,12 @@ impl Broker {
         if channel.life != Life::Serving {
             return Err(wrong_state(channel));
         }
-        let room = channel.room()?;
+        let is_due = frame.force_idr || channel.decimation.is_due();
+        let room = if is_due {
+            channel.room()?
+        } else {
+            Room::After(0)
+        };
         let dropped = match room {
             Room::After(count) => count,
             Room::None | Room::Later => 0,
@@ -57,13 +62,18 @@ impl Broker {
         if under_way.saturating_sub(dropped) >= usize::from(max) {
             return Err(Refusal::NoCredit { max });
         }
+        if !is_due {
+            return self.leave_out(asker, request, key, frame);
+        }
         if room == Room::Later {
             let address = PhysAddr::new(frame.address.value());
             self.sources.resolve(asker, address, self.source_len(key))?;
             self.hold(key, asker, request, frame);
+            self.count_turn(key, true);
             return Ok(());
         }
         let number = self.take_in(asker, key, frame)?;
+        self.count_turn(key, true);
         let reply = Reply::Submitted(Submitted { frame: number });
         self.reply(asker.session, request, reply, Attach::Nothing);
         match room {
@@ -73,6 +83,30 @@ impl Broker {
         Ok(())
     }
 
+    /// Accepts a frame whose turn it is not where fewer are encoded than submitted: it ends at once.
+    fn leave_out(
+        &mut self,
+        asker: Asker,
+        request: u16,
+        key: ChannelKey,
+        frame: Submit,
+    ) -> Result<(), Refusal> {
+        let frame = self.enrol(asker, key, frame)?;
+        self.count_turn(key, false);
+        let reply = Reply::Submitted(Submitted {
+            frame: frame.number,
+        });
+        self.reply(asker.session, request, reply, Attach::Nothing);
+        self.drop_frame(key, &frame, DropReason::Decimated);
+        Ok(())
+    }
+
+    fn count_turn(&mut self, key: ChannelKey, encoded: bool) {
+        if let Some(channel) = self.channel_mut(key) {
+            channel.decimation.advance(encoded);
+        }
+    }
+
     /// Puts a frame at the end of its channel's queue.
     pub(super) fn take_in(
         &mut self,
@@ -80,21 +114,34 @@ impl Broker {
         key: ChannelKey,
         frame: Submit,
     ) -> Result<FrameNumber, Refusal> {
+        let id = frame.channel;
+        let mut frame = self.enrol(asker, key, frame)?;
+        let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
+        frame.in_rate = channel.contract.admit(frame.accepted);
+        frame.kept = frame.in_rate && channel.keeps_rate();
+        channel.queue.push_back(frame);
+        self.offer(key);
+        Ok(frame.number)
+    }
+
+    /// Accepts a frame: from here on it has exactly one end.
+    fn enrol(&mut self, asker: Asker, key: ChannelKey, frame: Submit) -> Result<Frame, Refusal> {
         let address = PhysAddr::new(frame.address.value());
         let (source, holder) = self.sources.resolve(asker, address, self.source_len(key))?;
-        self.sources.pin(holder);
-        if let Some(session) = self.sessions.get_mut(&asker.session) {
-            session.frames_outstanding += 1;
-        }
         let accepted = self.now;
         let channel = self
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         let number = channel.frame_next;
-        let in_rate = channel.contract.admit(accepted);
-        let kept = in_rate && channel.keeps_rate();
         channel.frame_next = FrameNumber::new(number.value().wrapping_add(1));
-        channel.queue.push_back(Frame {
+        let is_first = channel.stats.frames_in == 0;
+        channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
+        self.state_changed |= is_first;
+        self.sources.pin(holder);
+        if let Some(session) = self.sessions.get_mut(&asker.session) {
+            session.frames_outstanding += 1;
+        }
+        Ok(Frame {
             number,
             source,
             holder,
@@ -102,14 +149,9 @@ impl Broker {
             cookie: frame.cookie,
             force_idr: frame.force_idr,
             accepted,
-            in_rate,
-            kept,
-        });
-        let is_first = channel.stats.frames_in == 0;
-        channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
-        self.state_changed |= is_first;
-        self.offer(key);
-        Ok(number)
+            in_rate: false,
+            kept: false,
+        })
     }
 
     /// The one end of an accepted frame: its source is free, its credit comes back, its owner is told.

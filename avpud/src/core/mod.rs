@@ -12,6 +12,7 @@ mod channel;
 mod coder;
 pub mod config;
 mod cost;
+mod decimation;
 mod delivery;
 mod departure;
 mod encoding;

@@ -94,14 +94,12 @@ impl Parameters {
 
 /// What the wire can say and the daemon does not do yet.
 fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
-    let plain = wish.preroll_bytes == 0
-        && wish.fps_out == FrameRate::default()
-        && !wish.access_unit_delimiters;
+    let plain = wish.preroll_bytes == 0 && !wish.access_unit_delimiters;
     if plain {
         return Ok(());
     }
     Err(unsupported(
-        "expected a channel without pre-roll budget, decimation and delimiters, found one of them",
+        "expected a channel without pre-roll budget and delimiters, found one of them",
     ))
 }
 

@@ -119,6 +119,8 @@ impl Broker {
         let share = ticket::share(&parameters, &channel.cost);
         channel.ticket_us = ticket::ticket_us(&promise);
         channel.contract.change(share.period_us, now);
+        let (fps, fps_out) = (parameters.fps, parameters.fps_out);
+        channel.decimation.change(fps, fps_out);
         let needs_idr = retuning.needs_idr || channel.retuning.is_some_and(|r| r.needs_idr);
         channel.retuning = Some(Retuning {
             needs_idr,

@@ -20,8 +20,7 @@ impl Broker {
         let mut unsupported = vec![
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
-            "pre-roll budgets, decimation and access unit delimiters are not supported yet"
-                .to_owned(),
+            "pre-roll budgets and access unit delimiters are not supported yet".to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
         let missing = known.iter().filter(|p| !config.profiles.contains(p));

@@ -75,9 +75,16 @@ impl Broker {
         if !matches!(channel.life, Life::Serving | Life::Draining { .. }) {
             return Err(wrong_state(channel));
         }
-        self.drop_queue(key, DropReason::Flushed);
+        self.drop_all(key);
         self.finish_channel(key);
         Ok(Some(Reply::Done))
+    }
+
+    /// Drops every frame of a channel that waits, also those that wait for room: they come in and go at once.
+    fn drop_all(&mut self, key: ChannelKey) {
+        while self.channel(key).is_some_and(|c| !c.queue.is_empty()) {
+            self.drop_queue(key, DropReason::Flushed);
+        }
     }
 
     /// Drops what waits and begins a new stream. A picture in the encoder is the last one of the old stream.
@@ -92,7 +99,7 @@ impl Broker {
         channel.life = Life::Serving;
         channel.restarts = true;
         self.state_changed = true;
-        self.drop_queue(key, DropReason::Flushed);
+        self.drop_all(key);
         Ok(Some(Reply::Done))
     }
 }

@@ -1,12 +1,14 @@
 //! Channels that are changed while they run.
 
-use super::world::{World, small};
+use super::world::{World, frame, small};
 use crate::core::event::SessionKey;
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::{Reconfigured, Reply};
-use avpu_proto::request::{OpenChannel, Reconfigure, Request};
-use avpu_proto::types::{Address, ChannelId, FrameRate, RateControl, Sequence};
+use avpu_proto::request::{OpenChannel, Reconfigure, Request, Submit};
+use avpu_proto::types::{
+    Address, ChannelId, DropReason, FrameEnd, FrameRate, RateControl, Sequence,
+};
 
 const CBR: RateControl = RateControl::Cbr {
     bitrate_bps: 400_000,
@@ -348,4 +350,80 @@ fn a_stream_that_outgrows_its_level_begins_with_an_idr_and_one_that_shrinks_does
     assert_eq!(world.finish(1000, 2000).kind, PictureKind::P);
     let kept = change(&mut world, app, of(channel)).effective.level_idc;
     assert_eq!(kept, higher);
+}
+
+#[test]
+fn of_the_frames_that_are_submitted_as_many_are_encoded_as_wanted() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        fps_out: FrameRate { num: 10, den: 1 },
+        ..small()
+    };
+    let opened = world.open(app, wish);
+    assert_eq!(opened.fps_out, FrameRate { num: 10, den: 1 });
+    assert_eq!(opened.gop_length, 20);
+    let channel = opened.channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    let encode = |world: &mut World, frames: u32| -> String {
+        let mut ends = String::new();
+        for _ in 0..frames {
+            world.trace.clear();
+            world.submit(app, channel, address);
+            if !world.jobs.is_empty() {
+                world.finish(1000, 2000);
+            }
+            let reply = world.trace.iter().position(|t| t == "reply Submitted");
+            let end = world.trace.iter().position(|t| t == "event SourceReleased");
+            assert!(reply < end, "{:?}", world.trace);
+            for end in world.ends(app) {
+                ends.push(match end {
+                    FrameEnd::Encoded { .. } => 'x',
+                    FrameEnd::Dropped(DropReason::Decimated) => '.',
+                    other => panic!("unexpected {other:?}"),
+                });
+            }
+        }
+        ends
+    };
+    assert_eq!(encode(&mut world, 15), "x..x.x..x.x..x.");
+    let all = Reconfigure {
+        fps_out: Some(FrameRate::default()),
+        ..of(channel)
+    };
+    let effective = change(&mut world, app, all).effective;
+    assert_eq!(effective.fps_out, FrameRate { num: 25, den: 1 });
+    assert_eq!(encode(&mut world, 5), "xxxxx");
+    let fifth = Reconfigure {
+        fps_out: Some(FrameRate { num: 5, den: 1 }),
+        ..of(channel)
+    };
+    change(&mut world, app, fifth);
+    assert_eq!(encode(&mut world, 10).matches('x').count(), 2);
+}
+
+#[test]
+fn a_frame_that_has_to_be_an_idr_is_encoded_out_of_its_turn() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        fps_out: FrameRate { num: 5, den: 1 },
+        ..small()
+    };
+    let channel = world.open(app, wish).channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    world.submit(app, channel, address);
+    world.finish(1000, 2000);
+    let forced = Submit {
+        force_idr: true,
+        ..frame(channel, address)
+    };
+    world.ask(app, Request::Submit(forced));
+    assert_eq!(world.finish(1000, 2000).kind, PictureKind::Idr);
+    let faster = OpenChannel {
+        fps_out: FrameRate { num: 26, den: 1 },
+        ..small()
+    };
+    let code = world.refused(app, Request::OpenChannel(faster));
+    assert_eq!(code, ErrorCode::INVALID_PARAMETER);
 }

@@ -1,13 +1,13 @@
 //! Draining, going on, flushing and beginning anew.
 
-use super::world::{World, small};
+use super::world::{World, frame, small};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, GapReason};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Drain, Flush, OpenChannel, Request, Reset, Resume};
 use avpu_proto::types::{
-    ChannelId, ChannelState, DropReason, FrameEnd, Join, RateControl, Sequence,
+    ChannelId, ChannelState, DropReason, FrameEnd, Join, Overload, RateControl, Sequence,
 };
 
 fn keep(channel: ChannelId) -> Request {
@@ -201,4 +201,34 @@ fn streams_are_controlled_by_their_owner_only_and_not_when_they_have_ended() {
     ] {
         assert_eq!(world.refused(app, request), ErrorCode::WRONG_STATE);
     }
+}
+
+#[test]
+fn a_flush_reaches_frames_that_wait_for_room_and_a_drain_refuses_them() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        overload: Overload::Wait,
+        ..small()
+    };
+    let channel = world.open(app, wish).channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    let fill = |world: &mut World, frames: u16| -> Vec<u16> {
+        (0..frames)
+            .map(|_| world.ask_later(app, Request::Submit(frame(channel, address))))
+            .collect()
+    };
+    let asked = fill(&mut world, 10);
+    assert_eq!(world.answer_to(app, asked[9]), None, "it waits for room");
+    world.ask(app, flush(channel));
+    for id in &asked[..9] {
+        let answer = world.answer_to(app, *id);
+        assert!(matches!(answer, Some(Reply::Submitted(_))), "{answer:?}");
+    }
+    let flushed = FrameEnd::Dropped(DropReason::Flushed);
+    assert_eq!(world.ends(app), [flushed; 9]);
+    let asked = fill(&mut world, 6);
+    world.ask(app, keep(channel));
+    let last = world.answer_to(app, asked[5]);
+    assert!(matches!(last, Some(Reply::Refused(_))), "{last:?}");
 }
