@@ -266,8 +266,8 @@ impl Broker {
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
-            Request::Fits(_)
-            | Request::ParameterSets(_)
+            Request::Fits(question) => self.fits(question),
+            Request::ParameterSets(_)
             | Request::UserData(_)
             | Request::Explain(_)
             | Request::Trace(_)

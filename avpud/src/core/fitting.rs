@@ -1,47 +1,169 @@
-//! Would it fit? Admission with the names of those who are in the way.
+//! Would it fit, and if not, what would? The advice in a refusal, and the answer to `Fits`.
+//!
+//! The nearest channel that fits has the same size and the highest usual frame rate below the one asked for; where
+//! there is none, the largest size of the same shape at that rate, in eighths; where there is none either, the largest
+//! such size at a lower rate.
 
-use crate::core::admission::{self, Obstacle};
-use crate::core::broker::Broker;
-use crate::core::channel::Channel;
-use crate::core::cost::PictureCost;
+use crate::core::admission;
+use crate::core::broker::{Answer, Broker};
+use crate::core::outlook::{Need, Outlook};
 use crate::core::parameters::Parameters;
-use crate::core::refusal::Refusal;
-use crate::core::schedule::Promise;
+use crate::core::refusal::{self, Refusal};
 use crate::core::ticket;
 use crate::job::ChannelKey;
+use avpu_proto::record::Record;
+use avpu_proto::reply::{Fit, NearestChannel, Reply};
+use avpu_proto::request::{Fits, OpenChannel};
+use avpu_proto::types::FrameRate;
 
 impl Broker {
-    /// Refuses a channel with these parameters if it does not fit beside all others; `instead_of` is not counted.
+    /// Refuses a channel that does not fit beside all others, with what would. One that is there already, `instead_of`,
+    /// keeps its memory.
     pub(super) fn admit(
         &self,
         parameters: &Parameters,
-        cost: &PictureCost,
         instead_of: Option<ChannelKey>,
     ) -> Result<(), Refusal> {
-        let others: Vec<&Channel> = self
-            .all_channels()
-            .filter(|channel| Some(channel.key) != instead_of)
-            .collect();
-        let mut promises: Vec<Promise> = others.iter().map(|c| promise_of(c)).collect();
-        let wanted = ticket::promise(parameters, cost);
-        promises.push(wanted);
-        match admission::check(&promises, self.config.load_max_permille) {
-            Ok(()) => Ok(()),
-            Err(Obstacle::Time { needed_us, free_us }) => {
-                Err(Refusal::NoCapacity { needed_us, free_us })
-            }
-            Err(Obstacle::Ticket { index }) => {
-                let holder = others.get(index);
-                let ticket_us = holder.map_or(ticket::ticket_us(&wanted), |c| c.ticket_us);
-                Err(Refusal::NoSchedule {
-                    holder: holder.map(|c| (c.name.clone(), c.pid)),
-                    ticket_us: u64::from(ticket_us),
-                })
+        let need = Need::of(parameters, &self.config)?;
+        let outlook = self.outlook(instead_of);
+        outlook
+            .check(&need)
+            .map_err(|refusal| self.advise(refusal, &outlook, &parameters.wish))
+    }
+
+    /// Adds what would fit and who is in the way.
+    fn advise(&self, refusal: Refusal, outlook: &Outlook<'_>, wish: &OpenChannel) -> Refusal {
+        let nearest = self.nearest(outlook, wish);
+        let mut advice: Vec<String> = nearest.iter().map(|(near, _)| would_fit(near)).collect();
+        match refusal {
+            Refusal::NoCapacity { .. } => advice.extend(
+                outlook
+                    .largest_loads()
+                    .iter()
+                    .map(|(name, pid, us)| format!("{name:?} of process {pid} has {us} us")),
+            ),
+            Refusal::NoMemory { .. } => advice.extend(
+                outlook
+                    .largest_tenants()
+                    .iter()
+                    .map(|(pid, bytes)| format!("process {pid} has {bytes} bytes")),
+            ),
+            _ => {}
+        }
+        if advice.is_empty() {
+            return refusal;
+        }
+        Refusal::Advised(Box::new(refusal), advice.join("; "))
+    }
+
+    /// Answers whether channels would fit, opened one after the other.
+    pub(super) fn fits(&self, question: Fits) -> Answer {
+        let mut outlook = if question.alone {
+            self.outlook_alone()
+        } else {
+            self.outlook(None)
+        };
+        let mut fit = Fit {
+            fits: true,
+            free_us: clamped(outlook.free_us()),
+            free_bytes: clamped(outlook.free_bytes()),
+            ..Fit::default()
+        };
+        let (mut needed_ns, mut needed_bytes) = (0_u64, 0_u64);
+        let mut nearest = Some(Vec::new());
+        for Record(wish) in question.channels {
+            let parameters = Parameters::new(wish.clone(), &self.config)?;
+            let need = Need::of(&parameters, &self.config)?;
+            needed_ns = needed_ns.saturating_add(admission::load_ns(&need.promise));
+            needed_bytes += u64::from(need.memory.value());
+            fit.tickets_us.push(ticket::ticket_us(&need.promise));
+            let as_asked = (as_it_is(&parameters), need);
+            let chosen = match outlook.check(&need) {
+                Ok(()) => Some(as_asked),
+                Err(refusal) => {
+                    if fit.fits {
+                        fit.obstacle = refusal::bounded(refusal.to_string());
+                    }
+                    fit.fits = false;
+                    self.nearest(&outlook, &wish)
+                }
+            };
+            let placed = chosen.filter(|(_, need)| outlook.place(need).is_ok());
+            match (placed, &mut nearest) {
+                (Some((near, _)), Some(list)) => list.push(Record(near)),
+                _ => nearest = None,
             }
         }
+        fit.needed_us = clamped(needed_ns.div_ceil(1000));
+        fit.needed_bytes = clamped(needed_bytes);
+        if !fit.fits {
+            fit.tickets_us.clear();
+            fit.nearest = nearest.unwrap_or_default();
+        }
+        Ok(Some(Reply::Fit(fit)))
+    }
+
+    /// The nearest channel that would fit, and what it needs.
+    fn nearest(&self, outlook: &Outlook<'_>, wish: &OpenChannel) -> Option<(NearestChannel, Need)> {
+        let asked = Parameters::new(wish.clone(), &self.config).ok()?.fps;
+        let at_rate = |fps: FrameRate, eighths: u16| OpenChannel {
+            fps,
+            width: scaled(wish.width, eighths),
+            height: scaled(wish.height, eighths),
+            name: String::new(),
+            ..wish.clone()
+        };
+        let is_lower = |fps: &u32| u64::from(*fps) * u64::from(asked.den) < u64::from(asked.num);
+        let lower = |from: &'static [u32]| {
+            let rates = from.iter().copied().filter(is_lower);
+            rates.map(|num| FrameRate { num, den: 1 })
+        };
+        let sizes = || (1..8).rev();
+        let slower = lower(&USUAL_FPS).map(|fps| at_rate(fps, 8));
+        let smaller = sizes().map(|eighths| at_rate(asked, eighths));
+        let both = sizes().flat_map(|eighths| {
+            let rates = lower(&COARSE_FPS);
+            rates.map(move |fps| (fps, eighths))
+        });
+        let both = both.map(|(fps, eighths)| at_rate(fps, eighths));
+        slower.chain(smaller).chain(both).find_map(|candidate| {
+            let parameters = Parameters::new(candidate, &self.config).ok()?;
+            let need = Need::of(&parameters, &self.config).ok()?;
+            outlook.check(&need).ok()?;
+            Some((as_it_is(&parameters), need))
+        })
     }
 }
 
-fn promise_of(channel: &Channel) -> Promise {
-    ticket::promise(&channel.parameters, &channel.cost)
+fn as_it_is(parameters: &Parameters) -> NearestChannel {
+    let size = parameters.setup.geometry.visible();
+    NearestChannel {
+        width: u16::try_from(size.width()).unwrap_or(u16::MAX),
+        height: u16::try_from(size.height()).unwrap_or(u16::MAX),
+        fps: parameters.fps,
+    }
 }
+
+fn would_fit(near: &NearestChannel) -> String {
+    let FrameRate { num, den } = near.fps;
+    let (width, height) = (near.width, near.height);
+    match den {
+        1 => format!("{width}x{height}@{num} would fit"),
+        _ => format!("{width}x{height}@{num}/{den} would fit"),
+    }
+}
+
+/// So many eighths of a length, even.
+fn scaled(len: u16, eighths: u16) -> u16 {
+    let part = u32::from(len) * u32::from(eighths) / 8;
+    u16::try_from(part & !1).unwrap_or(len)
+}
+
+fn clamped(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Frame rates that cameras have.
+const USUAL_FPS: [u32; 14] = [60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5, 3, 2, 1];
+/// Frame rates tried together with smaller sizes.
+const COARSE_FPS: [u32; 4] = [15, 10, 5, 1];

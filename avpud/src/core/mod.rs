@@ -24,6 +24,7 @@ mod histogram;
 mod intake;
 mod leasing;
 mod opening;
+mod outlook;
 mod overload;
 mod parameters;
 mod pool;

@@ -36,7 +36,7 @@ impl Broker {
         let cost = PictureCost::new(self.config.cost, setup.geometry.coded().macroblocks());
         let share = ticket::share(&parameters, &cost);
         let ticket_us = ticket::ticket_us(&ticket::promise(&parameters, &cost));
-        self.admit(&parameters, &cost, None)?;
+        self.admit(&parameters, None)?;
         let plan = self
             .config
             .planner

@@ -110,6 +110,26 @@ impl Pool {
         Ok(lease)
     }
 
+    /// A copy to try leases in, with those parts leased that `stays` says; it is thrown away with all that was leased of it.
+    pub(super) fn rehearsal(&self, stays: impl Fn(&Tenant) -> bool) -> Self {
+        let parts = self.leased.iter().copied();
+        let leased: Vec<Tenancy> = parts.filter(|part| stays(&part.tenant)).collect();
+        let bytes = |part: &Tenancy| u64::from(part.range.len().get());
+        Self {
+            arena: self.arena,
+            used_bytes: leased.iter().map(bytes).sum(),
+            high_water_bytes: 0,
+            condemned: Vec::new(),
+            leased,
+        }
+    }
+
+    /// Whether `len` bytes with this alignment could be leased.
+    pub(super) fn has_room(&self, len: ByteLen, alignment: Alignment) -> bool {
+        let mut gaps = self.gaps().flatten();
+        gaps.any(|gap| fit(gap, len, alignment).is_some())
+    }
+
     /// Takes a lease back; its memory may be leased again at once.
     pub(super) fn release(&mut self, lease: Lease) {
         let index = self.index_of(&lease);

@@ -44,7 +44,7 @@ impl Broker {
                 "expected a change that keeps size and profile, found another one".to_owned(),
             ));
         }
-        self.admit(&parameters, &channel.cost, Some(key))?;
+        self.admit(&parameters, Some(key))?;
         self.bound_pictures(channel, &mut parameters, &mut clamped)?;
         let headers = channel.coder.headers();
         let retuned = headers

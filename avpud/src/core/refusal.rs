@@ -31,8 +31,10 @@ pub(super) enum Refusal {
     /// A ticket might be broken: of the channel with this name and process, or of the new one itself.
     NoSchedule {
         holder: Option<(String, u32)>,
-        ticket_us: u64,
+        ticket_us: u32,
     },
+    /// One of these for want of room, with what would fit and who has it.
+    Advised(Box<Self>, String),
     /// The reserved memory has no piece large enough.
     NoMemory {
         wanted: ByteLen,
@@ -99,8 +101,9 @@ impl Refusal {
     }
 
     /// The stable code, and whether the same request may succeed later.
-    const fn code(&self) -> (ErrorCode, bool) {
+    fn code(&self) -> (ErrorCode, bool) {
         match self {
+            Self::Advised(refusal, _) => refusal.code(),
             Self::UnknownRequest => (ErrorCode::UNKNOWN_REQUEST, false),
             Self::Unsupported(_) => (ErrorCode::UNSUPPORTED, false),
             Self::Invalid(_) => (ErrorCode::INVALID_PARAMETER, false),
@@ -168,6 +171,7 @@ impl fmt::Display for Refusal {
                 f,
                 "expected that this channel waits at most {ticket_us} us, found that beside the others it might wait longer"
             ),
+            Self::Advised(refusal, advice) => write!(f, "{refusal}; {advice}"),
             Self::NoMemory {
                 wanted,
                 largest_free,
@@ -264,7 +268,7 @@ const fn word(state: ChannelState) -> &'static str {
 }
 
 /// Cuts a sentence at the wire's limit, between characters.
-fn bounded(mut sentence: String) -> String {
+pub(super) fn bounded(mut sentence: String) -> String {
     if sentence.len() > SENTENCE_LEN_MAX {
         let end = (0..=SENTENCE_LEN_MAX)
             .rev()

@@ -3,6 +3,7 @@
 mod broken;
 mod channels;
 mod encoding;
+mod fitting;
 mod leaving;
 mod overload;
 mod readers;

@@ -1,0 +1,207 @@
+//! What is free, as far as channels are concerned: asked what would fit, without giving anything to anybody.
+//!
+//! Opening, reconfiguring and the question whether something would fit look at the same things in the same order, so
+//! what is said to fit is opened, and the reason of a refusal is the same in all three.
+
+use crate::core::admission::{self, Obstacle};
+use crate::core::broker::Broker;
+use crate::core::channel::Channel;
+use crate::core::config::{BrokerConfig, CHANNEL_ALIGNMENT};
+use crate::core::cost::PictureCost;
+use crate::core::parameters::Parameters;
+use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
+use crate::core::refusal::Refusal;
+use crate::core::schedule::Promise;
+use crate::core::ticket;
+use crate::core::time::Micros;
+use crate::job::ChannelKey;
+use crate::mem::addr::ByteLen;
+use avpu_proto::report::Purpose;
+
+/// What channels have, and what is left.
+pub(super) struct Outlook<'a> {
+    config: &'a BrokerConfig,
+    promises: Vec<Promise>,
+    /// Name and process, in the order of the promises; those that were only thought of are missing at the end.
+    holders: Vec<(&'a str, u32)>,
+    pool: Pool,
+    /// What was leased of the pool in thought.
+    leases: Vec<Lease>,
+    slots_left: u16,
+    /// What is asked about has its memory already.
+    has_memory: bool,
+}
+
+/// What a channel with certain parameters would need.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    pub(super) promise: Promise,
+    pub(super) memory: ByteLen,
+}
+
+impl Need {
+    /// What a channel with these parameters needs.
+    pub(super) fn of(parameters: &Parameters, config: &BrokerConfig) -> Result<Self, Refusal> {
+        let setup = &parameters.setup;
+        let macroblocks = setup.geometry.coded().macroblocks();
+        let cost = PictureCost::new(config.cost, macroblocks);
+        let plan = config.planner.plan(setup).map_err(Refusal::Unsupported)?;
+        Ok(Self {
+            promise: ticket::promise(parameters, &cost),
+            memory: plan.memory,
+        })
+    }
+}
+
+impl Broker {
+    /// Things as they are; with `instead_of` the question is about that channel, which keeps its memory.
+    pub(super) fn outlook(&self, instead_of: Option<ChannelKey>) -> Outlook<'_> {
+        let others = || {
+            let all = self.all_channels();
+            all.filter(move |channel| Some(channel.key) != instead_of)
+        };
+        let taken = others().count();
+        Outlook {
+            config: &self.config,
+            promises: others().map(promise_of).collect(),
+            holders: others().map(|c| (c.name.as_str(), c.pid)).collect(),
+            pool: self.pool.rehearsal(|_| true),
+            leases: Vec::new(),
+            slots_left: self
+                .config
+                .channels_max
+                .saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX)),
+            has_memory: instead_of.is_some(),
+        }
+    }
+
+    /// Things as they would be without any channel.
+    pub(super) fn outlook_alone(&self) -> Outlook<'_> {
+        Outlook {
+            config: &self.config,
+            promises: Vec::new(),
+            holders: Vec::new(),
+            pool: self
+                .pool
+                .rehearsal(|tenant| tenant.purpose != Purpose::Channel),
+            leases: Vec::new(),
+            slots_left: self.config.channels_max,
+            has_memory: false,
+        }
+    }
+}
+
+impl<'a> Outlook<'a> {
+    /// Whether one more channel could be opened.
+    pub(super) fn check(&self, need: &Need) -> Result<(), Refusal> {
+        if self.slots_left == 0 {
+            return Err(Refusal::Limit {
+                what: "channels",
+                max: u32::from(self.config.channels_max),
+            });
+        }
+        self.check_promise(&need.promise)?;
+        if !self.has_memory && !self.pool.has_room(need.memory, CHANNEL_ALIGNMENT) {
+            return Err(Refusal::NoMemory {
+                wanted: need.memory,
+                largest_free: self.pool.largest_free(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether one more promise could be kept beside all others.
+    fn check_promise(&self, wanted: &Promise) -> Result<(), Refusal> {
+        let mut promises = self.promises.clone();
+        promises.push(*wanted);
+        match admission::check(&promises, self.config.load_max_permille) {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Time { needed_us, free_us }) => {
+                Err(Refusal::NoCapacity { needed_us, free_us })
+            }
+            Err(Obstacle::Ticket { index }) => {
+                let broken = promises.get(index).unwrap_or(wanted);
+                Err(Refusal::NoSchedule {
+                    holder: self
+                        .holders
+                        .get(index)
+                        .map(|(n, pid)| ((*n).to_owned(), *pid)),
+                    ticket_us: ticket::ticket_us(broken),
+                })
+            }
+        }
+    }
+
+    /// Opens a channel in thought.
+    pub(super) fn place(&mut self, need: &Need) -> Result<(), Refusal> {
+        self.check(need)?;
+        let tenant = Tenant {
+            purpose: Purpose::Channel,
+            pid: 0,
+            channel: None,
+        };
+        let leased = self
+            .pool
+            .lease(need.memory, CHANNEL_ALIGNMENT, tenant, Micros::default());
+        let lease = leased.map_err(
+            |OutOfMemory {
+                 wanted,
+                 largest_free,
+             }| Refusal::NoMemory {
+                wanted,
+                largest_free,
+            },
+        )?;
+        self.leases.push(lease);
+        self.promises.push(need.promise);
+        self.slots_left -= 1;
+        Ok(())
+    }
+
+    /// Encoder time of a second that is left, in microseconds.
+    pub(super) fn free_us(&self) -> u64 {
+        admission::free_ns(&self.promises, self.config.load_max_permille) / 1000
+    }
+
+    /// Reserved memory that is left, in however many pieces.
+    pub(super) fn free_bytes(&self) -> u64 {
+        let all = u64::from(self.pool.arena().len().get());
+        all.saturating_sub(self.pool.used_bytes())
+    }
+
+    /// The channels that have most of the encoder's time: name, process, microseconds of a second.
+    pub(super) fn largest_loads(&self) -> Vec<(&'a str, u32, u64)> {
+        let loads = self.promises.iter().map(|p| admission::load_ns(p) / 1000);
+        let mut holders: Vec<_> = self
+            .holders
+            .iter()
+            .zip(loads)
+            .map(|((name, pid), load_us)| (*name, *pid, load_us))
+            .collect();
+        holders.sort_by_key(|(_, _, load_us)| core::cmp::Reverse(*load_us));
+        holders.truncate(HOLDERS_NAMED);
+        holders
+    }
+
+    /// The processes that have most of the memory, 0 for those that are gone: process and bytes.
+    pub(super) fn largest_tenants(&self) -> Vec<(u32, u64)> {
+        let mut tenants: Vec<(u32, u64)> = Vec::new();
+        for tenancy in self.pool.leased() {
+            let (pid, bytes) = (tenancy.tenant.pid, u64::from(tenancy.range.len().get()));
+            match tenants.iter_mut().find(|(known, _)| *known == pid) {
+                Some((_, sum)) => *sum += bytes,
+                None => tenants.push((pid, bytes)),
+            }
+        }
+        tenants.sort_by_key(|(_, bytes)| core::cmp::Reverse(*bytes));
+        tenants.truncate(HOLDERS_NAMED);
+        tenants
+    }
+}
+
+fn promise_of(channel: &Channel) -> Promise {
+    ticket::promise(&channel.parameters, &channel.cost)
+}
+
+/// Holders that a refusal names: more do not fit a sentence.
+const HOLDERS_NAMED: usize = 2;
