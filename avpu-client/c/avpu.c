@@ -45,7 +45,7 @@ enum request_number {
 };
 enum reply_number {
 	REPLY_REFUSED, REPLY_DONE, REPLY_CAPABILITIES, REPLY_CHANNEL_OPENED, REPLY_BUFFERS_LEASED, REPLY_REGION_REGISTERED,
-	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS
+	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS, REPLY_IDR_PROMISED = 14
 };
 
 /* A request as it is built: room for the header, then the body. */
@@ -142,7 +142,7 @@ static const char refusal_format[] = "hsbb", capabilities_format[] = "nsbwCUhhhh
 	channel_format[] = "wnwwwwwww2wwwRc", lease_format[] = "wwwwwb", reader_format[] = "wwnwwhw2hhww",
 	status_format[] = "nswwqwwqwwwwww", report_format[] = "wnw6223hhwwwRwwqwwwwhhwwcwwwwwwwwwqw",
 	packet_format[] = "wwwww1cqqqqwq", released_format[] = "wwwq2", gap_format[] = "www2", changed_format[] = "wn6s",
-	reset_format[] = "ww", end_format[] = "wOw", number_format[] = "w";
+	reset_format[] = "ww", promise_format[] = "ww", end_format[] = "wOw", number_format[] = "w";
 
 static uint8_t take_u8(reading *from) { return from->at < from->end ? *from->at++ : 0; }
 
@@ -671,20 +671,19 @@ int avpu_close_channel(avpu_client *client, uint32_t channel) {
 
 int avpu_drain(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_DRAIN, channel); }
 
-int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name) {
-	writer request;
+int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, avpu_promise *promise) {
+	writer request; avpu_promise nobody_asks;
 	if (!name_fits(name)) return AVPU_ARGUMENT;
 	begin(&request, REQUEST_REQUEST_IDR, 1, channel, 0);
 	put_string(&request, name);
-	return call(client, &request, REPLY_DONE, NULL, NULL, 0);
+	return call(client, &request, REPLY_IDR_PROMISED, promise_format, promise ? promise : &nobody_asks, sizeof *promise);
 }
 
 int avpu_set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps) {
 	static const avpu_refusal unsupported = {
 		AVPU_CODE_UNSUPPORTED, "expected a request that changes a running channel, found none in version 1", 1, 0
 	};
-	(void)channel;
-	(void)bitrate_bps;
+	(void)channel, (void)bitrate_bps;
 	enter(client);
 	client->refusal = unsupported;
 	return leave(client, AVPU_CODE_UNSUPPORTED);

@@ -189,6 +189,8 @@ typedef struct avpu_changed {
 	uint8_t state; /* enum avpu_state */
 	char reason[AVPU_SENTENCE_LEN_MAX + 1];
 } avpu_changed;
+/* The packet that carries an IDR; 0, or how long a request waits because there was one lately. */
+typedef struct avpu_promise { uint32_t sequence, wait_us; } avpu_promise;
 typedef struct avpu_reset { uint32_t channel, resets; } avpu_reset;
 enum avpu_event_type { AVPU_EVENT_PACKET, AVPU_EVENT_SOURCE_RELEASED, AVPU_EVENT_GAP, AVPU_EVENT_END_OF_STREAM,
 	AVPU_EVENT_CHANNEL_CHANGED, AVPU_EVENT_ENGINE_RESET, AVPU_EVENT_SHUTDOWN };
@@ -267,8 +269,8 @@ int avpu_next_event(avpu_client *client, avpu_event *event, int timeout_ms);
 int avpu_copy_packet(avpu_reader *reader, const avpu_packet *packet, void *room, size_t room_bytes);
 /* Gives back every packet of a subscription up to and including `sequence`. Does not wait for the daemon. */
 int avpu_release_packets(avpu_client *client, const avpu_reader *reader, uint32_t sequence);
-/* Asks for an IDR of a channel that this client owns or reads: by number, or by name where `name` is not NULL. */
-int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name);
+/* Asks for an IDR of a channel that this client owns or reads, by `name` if that is not NULL. `promise` may be NULL. */
+int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, avpu_promise *promise);
 /* Always AVPU_CODE_UNSUPPORTED: version 1 has no request that changes a running channel. Close it and open anew. */
 int avpu_set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps);
 /* Lets a channel finish what it accepted; then comes AVPU_EVENT_END_OF_STREAM. */

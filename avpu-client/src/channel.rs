@@ -1,13 +1,13 @@
 //! An encode channel of this client: pictures in.
 
 use crate::buffer::{Buffer, Lease};
-use crate::client::{Client, mismatch};
+use crate::client::{Client, mismatch, request_idr_on_wire};
 use crate::connection::{Connection, State, Submission, Tag, deadline};
 use crate::error::ClientError;
 use crate::ledger::{ChannelSlot, Key, Released, Source};
 use crate::reader::Reader;
 use avpu_proto::event::EndOfStream;
-use avpu_proto::reply::{ChannelOpened, Reply};
+use avpu_proto::reply::{ChannelOpened, IdrPromised, Reply};
 use avpu_proto::request::{
     CloseChannel, Drain, LeaseBuffers, OpenChannel, Request, RequestIdr, ReturnLease, Submit,
     Subscribe,
@@ -110,6 +110,13 @@ impl ChannelConfig {
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.request.profile = profile;
+        self
+    }
+
+    /// Most bytes of the past that a reader which joins is sent.
+    #[must_use]
+    pub fn preroll_bytes(mut self, preroll_bytes: u32) -> Self {
+        self.request.preroll_bytes = preroll_bytes;
         self
     }
 
@@ -381,16 +388,16 @@ impl Channel {
         Reader::open(&inner.connection, request, Some(inner.key))
     }
 
-    /// Asks that the next picture be an IDR. For any thread, also while another waits for a packet.
+    /// Asks that the next picture be an IDR; answers which packet will be that. For any thread, also while another waits for a packet.
     ///
     /// # Errors
     /// When the daemon refuses or is gone.
-    pub fn request_idr(&self) -> Result<(), ClientError> {
+    pub fn request_idr(&self) -> Result<IdrPromised, ClientError> {
         let request = RequestIdr {
             channel: self.id()?,
             name: String::new(),
         };
-        self.inner.done(&Request::RequestIdr(request), "RequestIdr")
+        request_idr_on_wire(&self.inner.connection, request)
     }
 
     /// Tells the daemon that no frame follows. The last packets and released sources still come, then the end of

@@ -8,7 +8,7 @@ use crate::listing::Pages;
 use crate::reader::{Reader, subscribe_on_wire};
 use crate::transport::Transport;
 use avpu_proto::event::Event;
-use avpu_proto::reply::{Capabilities, MemoryReport, Reply};
+use avpu_proto::reply::{Capabilities, IdrPromised, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, StatusReport};
 use avpu_proto::request::{
     LeaseBuffers, Page, RegisterRegion, Request, RequestIdr, Subscribe, UnregisterRegion, Watch,
@@ -183,16 +183,17 @@ impl Client {
         Reader::open(self.connection(), request, None)
     }
 
-    /// Asks that the next picture of a channel that this client owns or reads be an IDR.
+    /// Asks that the next picture of a channel that this client owns or reads be an IDR. Answers which packet will
+    /// be that.
     ///
     /// # Errors
     /// When the daemon refuses or is gone.
-    pub fn request_idr(&self, name: &str) -> Result<(), ClientError> {
+    pub fn request_idr(&self, name: &str) -> Result<IdrPromised, ClientError> {
         let request = RequestIdr {
             name: name.to_owned(),
             ..RequestIdr::default()
         };
-        self.done(&Request::RequestIdr(request), "RequestIdr")
+        request_idr_on_wire(self.connection(), request)
     }
 
     /// Registers memory that another allocator owns, so that frames in it may be submitted by address.
@@ -383,6 +384,16 @@ fn register_on_wire(connection: &Connection, key: Key) -> Result<(), ClientError
         slot.region = Some(registered.region);
     }
     Ok(())
+}
+
+pub(crate) fn request_idr_on_wire(
+    connection: &Connection,
+    request: RequestIdr,
+) -> Result<IdrPromised, ClientError> {
+    match connection.call(&Request::RequestIdr(request), Tag::Wait)?.0 {
+        Reply::IdrPromised(promised) => Ok(promised),
+        _ => Err(mismatch("RequestIdr")),
+    }
 }
 
 pub(crate) fn mismatch(request: &'static str) -> ClientError {

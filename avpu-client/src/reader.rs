@@ -1,12 +1,12 @@
 //! A reader of a channel: packets out.
 
-use crate::client::mismatch;
+use crate::client::{mismatch, request_idr_on_wire};
 use crate::connection::{Connection, Tag, deadline};
 use crate::error::ClientError;
 use crate::ledger::{Arrived, Key, ReaderSlot};
 use crate::mem::ring::{Ring, RingFault};
 use avpu_proto::event::{EndOfStream, GapReason, Packet as PacketMeta};
-use avpu_proto::reply::{Reply, Subscribed};
+use avpu_proto::reply::{IdrPromised, Reply, Subscribed};
 use avpu_proto::request::{ReleasePackets, Request, RequestIdr, Subscribe, Unsubscribe};
 use avpu_proto::types::PictureKind;
 use std::collections::VecDeque;
@@ -155,20 +155,16 @@ impl Reader {
         }
     }
 
-    /// Asks that the channel's next picture be an IDR.
+    /// Asks that the channel's next picture be an IDR; answers which packet will be that.
     ///
     /// # Errors
     /// When the daemon refuses or is gone.
-    pub fn request_idr(&self) -> Result<(), ClientError> {
+    pub fn request_idr(&self) -> Result<IdrPromised, ClientError> {
         let request = RequestIdr {
             channel: self.subscribed()?.channel,
             name: String::new(),
         };
-        let request = Request::RequestIdr(request);
-        match self.connection.call(&request, Tag::Wait)?.0 {
-            Reply::Done => Ok(()),
-            _ => Err(mismatch("RequestIdr")),
-        }
+        request_idr_on_wire(&self.connection, request)
     }
 
     fn release(&self, release: ReleasePackets) {

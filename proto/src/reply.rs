@@ -296,8 +296,8 @@ pub struct Reconfigured {
 pub struct IdrPromised {
     /// The packet that carries it, if no picture is lost before it.
     pub sequence: Sequence,
-    /// 0, or how long the request waits because this requester had one lately: then `sequence` is the first that may
-    /// carry it.
+    /// 0, or how long the request waits because there was one for this requester, or for other readers, lately: then
+    /// `sequence` is the first that may carry it.
     pub wait_us: u32,
 }
 

@@ -34,7 +34,7 @@ pub enum Request {
     Unsubscribe(Unsubscribe),
     /// Gives packets back, and with them the credits to get more. Answer: `Reply::Done`.
     ReleasePackets(ReleasePackets),
-    /// Answer: `Reply::Done`. Kept until an IDR was delivered.
+    /// Answer: `Reply::IdrPromised`. Kept until an IDR was delivered.
     RequestIdr(RequestIdr),
     /// Accept no more frames, finish those accepted. Answer: `Reply::Done`, then `Event::EndOfStream`.
     Drain(Drain),

@@ -260,12 +260,13 @@ pub enum PictureKind {
 /// Where a new reader of a channel starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Join {
-    /// At the last IDR that the ring still holds, otherwise at the next one.
+    /// At the last IDR that the ring still holds if it and what follows take at most `preroll_bytes`, otherwise at the
+    /// next one.
     #[default]
     LastIdr,
     /// At the next IDR.
     NextIdr,
-    /// At the next IDR, and asks for one.
+    /// As `LastIdr` where somebody had asked for the last IDR; otherwise at the next one, and asks for it.
     DemandIdr,
 }
 

@@ -160,6 +160,7 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	avpu_channel_report report;
 	avpu_refusal refusal;
 	avpu_packet packet;
+	avpu_promise promise;
 	avpu_lease lease;
 	avpu_frame frame;
 	avpu_event event;
@@ -215,7 +216,8 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	EXPECT(event.of.packet.sequence == packet.sequence && event.of.packet.len_bytes == packet.len_bytes);
 	DONE(avpu_copy_packet(&viewer, &event.of.packet, room + ROOM_BYTES / 2, ROOM_BYTES / 2));
 	EXPECT(memcmp(room, room + ROOM_BYTES / 2, packet.len_bytes) == 0);
-	DONE(avpu_request_idr(other, 0, "main"));
+	DONE(avpu_request_idr(other, 0, "main", &promise));
+	EXPECT(promise.sequence == packet.sequence + 1 && promise.wait_us == 0);
 	submit(client, channel.channel, frame.address, 8);
 	packet = take_both(client, 8);
 	EXPECT(packet.kind == AVPU_IDR);
@@ -249,7 +251,7 @@ static void a_reader_that_sleeps_loses_packets_and_goes_on_with_an_idr(avpu_clie
 	DONE(avpu_lease_buffers(client, channel.channel, 1, &lease));
 	for (number = 0; number < 12; number++) {
 		if (number == 11)
-			DONE(avpu_request_idr(client, channel.channel, NULL));
+			DONE(avpu_request_idr(client, channel.channel, NULL, NULL));
 		draw_noise(number);
 		DONE(nv12_write(&lease.layout, WIDTH, HEIGHT, picture, lease.buffers[0].data));
 		submit(client, channel.channel, lease.buffers[0].address, number);
@@ -352,7 +354,7 @@ static void an_idr_is_asked_for_while_another_thread_waits(const char *socket)
 		memset(&frame, 0, sizeof frame);
 		frame.address = lease.buffers[0].address;
 		if (number == 10)
-			DONE(avpu_request_idr(waiting.client, channel.channel, NULL));
+			DONE(avpu_request_idr(waiting.client, channel.channel, NULL, NULL));
 		/* The same picture again and again; the queue says when there is room. */
 		while ((result = avpu_submit(waiting.client, channel.channel, &frame, NULL)) != AVPU_OK)
 			EXPECT(result == AVPU_CODE_QUEUE_FULL);

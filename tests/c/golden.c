@@ -135,6 +135,7 @@ static int print_reply(reading *body)
 	avpu_capabilities all;
 	avpu_refusal refused;
 	avpu_channel opened;
+	avpu_promise promise;
 	avpu_status status;
 	avpu_lease leased;
 	avpu_reader is;
@@ -144,6 +145,7 @@ static int print_reply(reading *body)
 	memset(&all, 0, sizeof all);
 	memset(&refused, 0, sizeof refused);
 	memset(&opened, 0, sizeof opened);
+	memset(&promise, 0, sizeof promise);
 	memset(&status, 0, sizeof status);
 	memset(&is, 0, sizeof is);
 	switch (take_u32(body)) {
@@ -188,6 +190,10 @@ static int print_reply(reading *body)
 			status.device, status.epoch, status.pid, status.uptime_us, status.clients, status.channels,
 			status.engine_busy_us, status.pictures, status.pictures_failed, status.resets,
 			status.interrupts_spurious, status.log_lines_lost, status.clients_expelled);
+		return 1;
+	case REPLY_IDR_PROMISED:
+		take(body, promise_format, &promise);
+		print("IdrPromised(IdrPromised { sequence: Sequence(%u), wait_us: %u })", promise.sequence, promise.wait_us);
 		return 1;
 	case REPLY_CHANNELS:
 		next = take_channels(body, entries, &count);

@@ -71,7 +71,7 @@ public:
 	}
 
 	// A viewer came: it can start with the next picture.
-	void request_idr() { check(avpu_request_idr(client_, channel_.channel, nullptr), "request an idr"); }
+	void request_idr() { check(avpu_request_idr(client_, channel_.channel, nullptr, nullptr), "request an idr"); }
 
 	void drain() { check(avpu_drain(client_, channel_.channel), "drain"); }
 

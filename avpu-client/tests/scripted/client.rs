@@ -5,7 +5,7 @@ use avpu_client::proto::error::{ErrorCode, Refusal};
 use avpu_client::proto::event::{EndOfStream, Event, Gap, GapReason, SourceReleased};
 use avpu_client::proto::frame::{RequestId, encode_event, encode_reply};
 use avpu_client::proto::record::Record;
-use avpu_client::proto::reply::{Listing, Reply, Submitted};
+use avpu_client::proto::reply::{IdrPromised, Listing, Reply, Submitted};
 use avpu_client::proto::report::ChannelReport;
 use avpu_client::proto::request::Request;
 use avpu_client::proto::types::{
@@ -22,6 +22,11 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
+
+const PROMISED: IdrPromised = IdrPromised {
+    sequence: Sequence::new(0),
+    wait_us: 20,
+};
 
 fn refusal(code: ErrorCode) -> Refusal {
     Refusal {
@@ -205,7 +210,7 @@ fn an_idr_is_asked_for_while_another_thread_waits_for_the_packet() {
         // No packet before the IDR was asked for: the waiting thread must not be in the way.
         let (id, request) = daemon.request();
         assert!(matches!(request, Request::RequestIdr(_)), "{request:?}");
-        daemon.reply(id, &Reply::Done);
+        daemon.reply(id, &Reply::IdrPromised(PROMISED));
         daemon.event(&ring.put(b"idr", PictureKind::Idr));
         while daemon.next_request().is_some() {}
     });
@@ -216,7 +221,7 @@ fn an_idr_is_asked_for_while_another_thread_waits_for_the_packet() {
         let asking = scope.spawn(move || control.request_idr().unwrap());
         let next = reader.next_packet(None).unwrap();
         assert!(matches!(next, Next::Packet(packet) if packet.bytes == b"idr"));
-        asking.join().unwrap();
+        assert_eq!(asking.join().unwrap(), PROMISED);
     });
     drop((reader, channel, client));
     daemon.join().unwrap();
@@ -533,7 +538,7 @@ fn events_that_nobody_takes_stop_the_reading_and_not_the_memory() {
                 ..Gap::default()
             }));
         }
-        daemon.reply(id, &Reply::Done);
+        daemon.reply(id, &Reply::IdrPromised(PROMISED));
         while daemon.next_request().is_some() {}
     });
     // Gaps of a subscription that this client does not have are dropped and never stop anything.

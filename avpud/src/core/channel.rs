@@ -12,8 +12,9 @@ use crate::core::arbiter::Head;
 use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
 use crate::core::decimation::Decimation;
-use crate::core::delivery::{PacketPicture, Reservation, Ring};
+use crate::core::delivery::{PacketPicture, Reservation, Ring, after};
 use crate::core::event::SessionKey;
+use crate::core::keyframe::KeyFrames;
 use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
 use crate::core::pool::Lease;
@@ -27,7 +28,8 @@ use crate::job::{ChannelKey, JobId};
 use crate::mem::addr::{ByteLen, PhysRange};
 use crate::picture::PictureKind;
 use avpu_proto::limits::QUEUE_MAX;
-use avpu_proto::types::{ChannelId, ChannelState, FrameNumber};
+use avpu_proto::reply::IdrPromised;
+use avpu_proto::types::{ChannelId, ChannelState, FrameNumber, Join, Sequence};
 use std::collections::VecDeque;
 
 /// An encode channel.
@@ -65,12 +67,8 @@ pub(super) struct Channel {
     pub(super) ring: Ring,
     pub(super) readers: Vec<Reader>,
     pub(super) stats: ChannelStats,
-    /// Its owner asked for an IDR and none was delivered since.
-    pub(super) idr_wanted: bool,
-    /// Another reader asked for an IDR and none was delivered since.
-    pub(super) idr_demanded: bool,
-    /// When an IDR last answered another reader.
-    pub(super) demand_met: Option<Micros>,
+    /// Who asked for an IDR.
+    pub(super) key_frames: KeyFrames,
     /// The next picture begins a stream that knows nothing of the one before.
     pub(super) restarts: bool,
     /// A picture was lost and no IDR was delivered since.
@@ -186,9 +184,7 @@ impl Channel {
             ring: of.ring,
             readers: Vec::new(),
             stats: ChannelStats::new(),
-            idr_wanted: false,
-            idr_demanded: false,
-            demand_met: None,
+            key_frames: KeyFrames::default(),
             restarts: false,
             recovering: false,
             lost_before: 0,
@@ -255,31 +251,56 @@ impl Channel {
         ends && !self.is_under_way()
     }
 
-    /// Takes in that a session asked for an IDR.
-    pub(super) fn ask_for_idr(&mut self, session: SessionKey) {
-        if self.owner == Some(session) {
-            self.idr_wanted = true;
-        } else {
-            self.idr_demanded = true;
+    /// Takes in that a session asked for an IDR; answers which packet will carry it.
+    pub(super) fn ask_for_idr(&mut self, session: SessionKey, now: Micros) -> IdrPromised {
+        let owns = self.owner == Some(session);
+        let wait_us = self.key_frames.ask(session, owns, now);
+        let first = self.ring.next_sequence();
+        let mut under_way = 0;
+        let delivering = self.delivering.iter().map(|d| d.picture.kind);
+        let in_flight = self
+            .in_flight
+            .iter()
+            .filter(|flight| !flight.reference_lost);
+        for kind in delivering.chain(in_flight.map(|flight| flight.kind)) {
+            if kind == PictureKind::Idr {
+                return IdrPromised {
+                    sequence: after(first, under_way),
+                    wait_us: 0,
+                };
+            }
+            under_way += 1;
+        }
+        IdrPromised {
+            sequence: after(first, under_way),
+            wait_us: u32::try_from(wait_us).unwrap_or(u32::MAX),
         }
     }
 
     /// Whether the next picture must be an IDR on somebody's demand. One that is being delivered answers it.
-    ///
-    /// What readers demand waits until a while after the last IDR that answered one: whoever may read a channel must
-    /// not be able to fill it with IDRs at its owner's cost.
     pub(super) fn wants_idr(&self, now: Micros) -> bool {
-        let met_lately = |at: Micros| now.since_us(at) < DEMAND_PERIOD_US;
-        let demanded = self.idr_demanded && !self.demand_met.is_some_and(met_lately);
         let mut delivering = self.delivering.iter();
-        (self.idr_wanted || demanded) && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
+        self.key_frames.is_due(now) && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
     }
 
-    /// An IDR was delivered: whoever asked has it.
-    pub(super) fn answer_idr(&mut self, now: Micros) {
-        self.idr_wanted = false;
-        if core::mem::take(&mut self.idr_demanded) {
-            self.demand_met = Some(now);
+    /// The packet that a reader which joins now starts with; `None`: the next IDR.
+    ///
+    /// Who demands an IDR shares the last one that somebody had demanded, as long as the group of pictures lasts that
+    /// it began: so any number of readers that join in one group cost one IDR.
+    pub(super) fn start_of(&self, join: Join) -> Option<Sequence> {
+        let idr = self.ring.last_idr_within(self.preroll_bytes())?;
+        match join {
+            Join::LastIdr => Some(idr.sequence),
+            Join::DemandIdr if idr.picture.asked_for => Some(idr.sequence),
+            Join::DemandIdr | Join::NextIdr => None,
+        }
+    }
+
+    /// Most bytes of the past that a joining reader is sent.
+    pub(super) fn preroll_bytes(&self) -> u32 {
+        match self.parameters.preroll_bytes {
+            0 => self.ring.data_bytes() / 2,
+            wish => wish.min(self.ring.data_bytes()),
         }
     }
 
@@ -295,8 +316,6 @@ impl Channel {
     }
 }
 
-/// Time from an IDR that answered a reader to the next one that does.
-const DEMAND_PERIOD_US: u64 = 1_000_000;
 /// Pictures of one channel in the shell's hands: the shell answers at once, so one and one to spare.
 const DELIVERING_MAX: usize = 2;
 /// Pictures lost in a row after which a channel cannot go on.

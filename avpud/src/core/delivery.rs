@@ -40,6 +40,8 @@ pub(super) struct PacketPicture {
     pub(super) started: Micros,
     pub(super) done: Micros,
     pub(super) sse_luma: u64,
+    /// Somebody had asked for it. Known once it is delivered.
+    pub(super) asked_for: bool,
 }
 
 /// Room for a packet that is about to be written.
@@ -118,7 +120,7 @@ impl Ring {
             lost_before,
             picture,
         });
-        self.next = Sequence::new(sequence.value().wrapping_add(1));
+        self.next = after(sequence, 1);
         sequence
     }
 
@@ -193,10 +195,15 @@ impl Ring {
         })
     }
 
-    /// The newest readable IDR.
-    pub(super) fn last_idr(&self) -> Option<&RingPacket> {
+    /// The newest readable IDR, if it and what follows it take at most `bytes`.
+    pub(super) fn last_idr_within(&self, bytes: u32) -> Option<&RingPacket> {
+        let mut taken = 0_u64;
         let mut newest_first = self.packets.iter().rev();
-        newest_first.find(|packet| packet.picture.kind == PictureKind::Idr)
+        let idr = newest_first.find(|packet| {
+            taken += u64::from(packet.len.value());
+            packet.picture.kind == PictureKind::Idr
+        });
+        idr.filter(|_| taken <= u64::from(bytes))
     }
 
     /// Bit rate of the readable packets of the last two seconds before `now`.
@@ -236,6 +243,11 @@ pub(super) const fn distance(from: Sequence, to: Sequence) -> u32 {
     to.value().wrapping_sub(from.value())
 }
 
+/// The packet number `count` after `from`, modulo 2^32.
+pub(super) const fn after(from: Sequence, count: u32) -> Sequence {
+    Sequence::new(from.value().wrapping_add(count))
+}
+
 /// Packets that a ring remembers, however small they are.
 const PACKETS_MAX: usize = 512;
 /// Time over which the bit rate of a report is measured.
@@ -260,6 +272,7 @@ mod tests {
             started: Micros::new(0),
             done: Micros::new(0),
             sse_luma: 0,
+            asked_for: false,
         }
     }
 
@@ -352,7 +365,8 @@ mod tests {
         assert!(ring.packet(Sequence::new(100)).is_none());
         let found = |p: Option<&RingPacket>| p.map(|p| p.sequence.value());
         assert_eq!(found(ring.packet(Sequence::new(99))), Some(99));
-        assert_eq!(found(ring.last_idr()), Some(90));
+        assert_eq!(found(ring.last_idr_within(2000)), Some(90));
+        assert_eq!(found(ring.last_idr_within(1999)), None);
         assert_eq!(found(ring.idr_from(Sequence::new(3))), Some(80));
         assert_eq!(found(ring.idr_from(Sequence::new(81))), Some(90));
         assert_eq!(found(ring.idr_from(Sequence::new(91))), None);

@@ -19,6 +19,9 @@ impl Broker {
                 channel.readers.retain(|reader| reader.id != *id);
             }
         }
+        for channel in self.channels.iter_mut().flatten() {
+            channel.key_frames.forget(session);
+        }
         for index in 0..self.config.channels_max {
             self.orphan_channel(ChannelKey::new(index), session);
         }

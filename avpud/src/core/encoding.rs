@@ -76,7 +76,7 @@ impl Broker {
         let frame = channel.queue.pop_front()?;
         // An IDR on its way answers whoever asked for one, but not a frame that has to be one itself.
         let must_be_idr = frame.force_idr || channel.wants_idr(now);
-        channel.idr_wanted |= frame.force_idr;
+        channel.key_frames.force(frame.force_idr);
         if must_be_idr {
             channel.coder.force_idr();
         }
@@ -241,6 +241,7 @@ impl Broker {
                 started: run.started,
                 done: now,
                 sse_luma: picture.stats.sse_luma,
+                asked_for: false,
             },
         });
         self.revoke_overwritten(key);
@@ -270,7 +271,7 @@ impl Broker {
         let Some(Delivering {
             frame,
             room,
-            picture,
+            mut picture,
             lost_before,
             ..
         }) = channel.delivering.pop_front()
@@ -287,6 +288,9 @@ impl Broker {
             self.finish_channel(key);
             return;
         };
+        if picture.kind == PictureKind::Idr {
+            picture.asked_for = channel.key_frames.answer(self.now);
+        }
         let sequence = channel.ring.commit(&room, len, lost_before, picture);
         channel.failures = 0;
         let stats = &mut channel.stats;
@@ -297,7 +301,9 @@ impl Broker {
         stats.delivery.record(self.now.since_us(picture.done));
         if picture.kind == PictureKind::Idr {
             stats.idr_out = stats.idr_out.wrapping_add(1);
-            channel.answer_idr(self.now);
+            stats.idr_demanded = stats
+                .idr_demanded
+                .wrapping_add(u32::from(picture.asked_for));
             self.state_changed |= core::mem::take(&mut channel.recovering);
         }
         self.counters.pictures = self.counters.pictures.wrapping_add(1);

@@ -181,6 +181,7 @@ impl Broker {
     pub(super) fn request_idr(&mut self, session: SessionKey, which: RequestIdr) -> Answer {
         let key = self.named(which.channel, which.name)?;
         let reads = self.sessions.get(&session).is_some_and(|s| s.reads(key));
+        let now = self.now;
         let channel = self
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(which.channel))?;
@@ -190,8 +191,11 @@ impl Broker {
         if channel.has_ended() {
             return Err(wrong_state(channel));
         }
-        channel.ask_for_idr(session);
-        Ok(Some(Reply::Done))
+        let promised = channel.ask_for_idr(session, now);
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.idr_requests = state.idr_requests.wrapping_add(1);
+        }
+        Ok(Some(Reply::IdrPromised(promised)))
     }
 
     /// Tells an owner that does not read its own channel that no packet follows.

@@ -22,6 +22,7 @@ mod fitting;
 mod heap;
 mod histogram;
 mod intake;
+mod keyframe;
 mod leasing;
 mod opening;
 mod outlook;

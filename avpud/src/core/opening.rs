@@ -140,7 +140,7 @@ impl Broker {
             level_idc: channel.headers().level().idc(),
             class: parameters.class,
             weight: parameters.weight,
-            preroll_bytes: channel.ring.data_bytes() / 2,
+            preroll_bytes: channel.preroll_bytes(),
             fps_out: parameters.fps_out,
             picture_bytes_max: parameters.picture_bytes_max,
             ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),

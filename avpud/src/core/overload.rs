@@ -147,7 +147,7 @@ impl Broker {
             let Some(frame) = channel.queue.pop_front() else {
                 return;
             };
-            channel.idr_wanted |= frame.force_idr;
+            channel.key_frames.force(frame.force_idr);
             self.drop_frame(key, &frame, reason);
         }
         self.offer(key);
@@ -159,7 +159,7 @@ impl Broker {
             return;
         };
         if let Some(frame) = channel.queue.pop_back() {
-            channel.idr_wanted |= frame.force_idr;
+            channel.key_frames.force(frame.force_idr);
             self.drop_frame(key, &frame, DropReason::QueueFull);
         }
     }

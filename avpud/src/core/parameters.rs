@@ -41,6 +41,8 @@ pub(super) struct Parameters {
     pub(super) overload: Overload,
     /// Age up to which a frame is started; 0: any.
     pub(super) deadline_us: u32,
+    /// 0: half the ring.
+    pub(super) preroll_bytes: u32,
 }
 
 impl Parameters {
@@ -87,6 +89,7 @@ impl Parameters {
             ring_bytes: wish.ring_bytes,
             overload: wish.overload,
             deadline_us: wish.deadline_us,
+            preroll_bytes: wish.preroll_bytes,
             wish,
         })
     }
@@ -94,12 +97,12 @@ impl Parameters {
 
 /// What the wire can say and the daemon does not do yet.
 fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
-    let plain = wish.preroll_bytes == 0 && !wish.access_unit_delimiters;
+    let plain = !wish.access_unit_delimiters;
     if plain {
         return Ok(());
     }
     Err(unsupported(
-        "expected a channel without pre-roll budget and delimiters, found one of them",
+        "expected a channel without access unit delimiters, found one with them",
     ))
 }
 

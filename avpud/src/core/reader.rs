@@ -6,11 +6,11 @@
 //! told so with one [`Gap`], just before that IDR. So a reader that does not read gets no more events than it has
 //! credits, and at most one gap for each.
 
-use crate::core::delivery::{Ring, RingPacket, distance, precedes};
+use crate::core::delivery::{Ring, RingPacket, after, distance, precedes};
 use crate::core::event::SessionKey;
 use crate::picture::PictureKind;
 use avpu_proto::event::{Event, Gap, GapReason, Packet};
-use avpu_proto::types::{self, Join, Sequence, SubscriptionId, TimeUs};
+use avpu_proto::types::{self, Sequence, SubscriptionId, TimeUs};
 use std::collections::VecDeque;
 
 /// A subscription.
@@ -51,15 +51,14 @@ struct Missed {
 }
 
 impl Reader {
-    /// A reader that starts where `join` says.
+    /// A reader that starts at the IDR `start`, or at the next one.
     pub(super) fn new(
         session: SessionKey,
         id: SubscriptionId,
         credits: u16,
-        join: Join,
+        start: Option<Sequence>,
         ring: &Ring,
     ) -> Self {
-        let last_idr = ring.last_idr().filter(|_| join == Join::LastIdr);
         let credits = usize::from(credits);
         Self {
             session,
@@ -67,7 +66,7 @@ impl Reader {
             credits,
             claims: VecDeque::with_capacity(credits),
             claimed_bytes: 0,
-            next: last_idr.map_or(ring.next_sequence(), |packet| packet.sequence),
+            next: start.unwrap_or(ring.next_sequence()),
             place: Place::AwaitsIdr { missed: None },
         }
     }
@@ -196,7 +195,7 @@ impl Reader {
             len_bytes: packet.len.value(),
         });
         self.claimed_bytes += packet.len.value();
-        self.next = Sequence::new(packet.sequence.value().wrapping_add(1));
+        self.next = after(packet.sequence, 1);
         self.place = Place::Following { told_lost: false };
         let picture = &packet.picture;
         Event::Packet(Packet {

@@ -39,7 +39,7 @@ impl Broker {
             0 => self.config.client_limits.packets,
             wished => wished.min(self.config.client_limits.packets),
         };
-        let (id, epoch) = (self.subscription_next, self.config.epoch);
+        let (id, epoch, now) = (self.subscription_next, self.config.epoch, self.now);
         let channel = self
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(wish.channel))?;
@@ -49,10 +49,12 @@ impl Broker {
         if channel.readers.len() >= usize::from(READERS_MAX) {
             return Err(at_most("readers of one channel", READERS_MAX));
         }
-        let reader = Reader::new(session, id, credits, wish.join, &channel.ring);
-        if wish.join == Join::DemandIdr {
-            channel.ask_for_idr(session);
+        let start = channel.start_of(wish.join);
+        let asks = wish.join == Join::DemandIdr && start.is_none();
+        if asks {
+            channel.ask_for_idr(session, now);
         }
+        let reader = Reader::new(session, id, credits, start, &channel.ring);
         let parameters = &channel.parameters;
         let size = parameters.setup.geometry.visible();
         // Both sides lie below the largest side of a picture, which 16 bits hold.
@@ -74,6 +76,7 @@ impl Broker {
         self.subscription_next = SubscriptionId::new(id.value().wrapping_add(1));
         if let Some(state) = self.sessions.get_mut(&session) {
             state.subscriptions.push((id, key));
+            state.idr_requests = state.idr_requests.wrapping_add(u32::from(asks));
         }
         self.reply(session, request, reply, Attach::Ring(key));
         self.serve_readers(key);

@@ -166,7 +166,8 @@ impl Broker {
             dropped_revoked: stats.drops.revoked,
             ticket_us: channel.ticket_us,
             tickets_breached: stats.tickets_breached,
-            preroll_bytes: channel.ring.data_bytes() / 2,
+            preroll_bytes: channel.preroll_bytes(),
+            idr_demanded: stats.idr_demanded,
             fps_out: parameters.fps_out,
             ..ChannelReport::default()
         }
@@ -187,7 +188,7 @@ impl Broker {
             requests: session.requests,
             refusals: session.refusals,
             role: session.role,
-            idr_requests: 0,
+            idr_requests: session.idr_requests,
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) requests: u32,
     /// Requests refused so far.
     pub(super) refusals: u32,
+    /// IDRs that it asked for.
+    pub(super) idr_requests: u32,
     /// Channels that it owns, those being closed included.
     pub(super) channels: u16,
     /// Frames that were accepted and have not ended.
@@ -42,6 +44,7 @@ impl Session {
             watches: false,
             requests: 0,
             refusals: 0,
+            idr_requests: 0,
             channels: 0,
             frames_outstanding: 0,
             submits_held: 0,

@@ -10,6 +10,8 @@ pub(super) struct ChannelStats {
     pub(super) packets_out: u32,
     pub(super) bytes_out: u64,
     pub(super) idr_out: u32,
+    /// Those that somebody had asked for.
+    pub(super) idr_demanded: u32,
     pub(super) frames_dropped: u32,
     pub(super) drops: Drops,
     pub(super) frames_failed: u32,
@@ -71,6 +73,7 @@ impl ChannelStats {
             packets_out: 0,
             bytes_out: 0,
             idr_out: 0,
+            idr_demanded: 0,
             frames_dropped: 0,
             drops: Drops::NONE,
             frames_failed: 0,

@@ -117,6 +117,7 @@ impl PacketPicture {
             started: now,
             done: now,
             sse_luma: 0,
+            asked_for: false,
         }
     }
 }

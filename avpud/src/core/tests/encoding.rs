@@ -7,7 +7,7 @@ use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, Gap, GapReason};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{OpenChannel, Request, RequestIdr, Submit};
+use avpu_proto::request::{OpenChannel, Request, Submit};
 use avpu_proto::types::{
     self, ChannelState, DropReason, FailReason, FrameEnd, FrameNumber, Join, Sequence,
 };
@@ -212,28 +212,6 @@ fn a_picture_larger_than_the_ring_is_an_overflow_and_the_next_is_an_idr() {
         Some(FrameEnd::Failed(FailReason::Overflow))
     );
     assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
-}
-
-#[test]
-fn a_key_frame_request_lives_until_an_idr_was_delivered() {
-    let mut world = World::new();
-    let (app, channel, address) = world.ready_channel(1);
-    world.submit(app, channel, address);
-    world.finish(1000, 100);
-    let idr = RequestIdr {
-        channel,
-        name: String::new(),
-    };
-    assert_eq!(world.ask(app, Request::RequestIdr(idr)), Reply::Done);
-    for _ in 0..3 {
-        world.submit(app, channel, address);
-        world.delivery_fails = true;
-        assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
-    }
-    world.submit(app, channel, address);
-    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
-    world.submit(app, channel, address);
-    assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
 }
 
 #[test]

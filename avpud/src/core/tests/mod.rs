@@ -4,6 +4,7 @@ mod broken;
 mod channels;
 mod encoding;
 mod fitting;
+mod key_frames;
 mod leaving;
 mod overload;
 mod readers;

@@ -1,13 +1,11 @@
 //! Readers: where they join, how they are bounded, what they miss.
 
 use super::world::{World, small};
-use crate::core::event::{Input, SessionKey};
+use crate::core::event::SessionKey;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, Gap, GapReason, Packet};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{
-    OpenChannel, ReleasePackets, Request, RequestIdr, Subscribe, Unsubscribe,
-};
+use avpu_proto::request::{OpenChannel, Page, ReleasePackets, Request, Subscribe, Unsubscribe};
 use avpu_proto::types::{Address, ChannelId, Join, PictureKind, Sequence, SubscriptionId};
 
 /// A channel with a ring of 4096 bytes and an IDR every ten pictures.
@@ -250,54 +248,41 @@ fn channels_are_found_by_name_and_unknown_ones_refused() {
 }
 
 #[test]
-fn an_idr_is_requested_by_owners_and_readers_only() {
-    let mut world = World::new();
-    let source = world.ready_channel(1);
-    let reader = world.connect(2);
-    let idr = Request::RequestIdr(RequestIdr {
-        channel: source.1,
-        name: String::new(),
-    });
-    assert_eq!(world.refused(reader, idr.clone()), ErrorCode::NOT_OWNER);
-    world.subscribe(reader, source.1, Join::NextIdr, 1);
-    assert_eq!(world.ask(reader, idr), Reply::Done);
-}
-
-#[test]
-fn readers_that_keep_demanding_get_one_idr_a_second_and_the_owner_what_it_asks_for() {
-    let mut world = World::new();
-    let source = world.ready_channel(1);
-    let greedy = world.connect(2);
-    world.subscribe(greedy, source.1, Join::NextIdr, 0);
-    let idr = Request::RequestIdr(RequestIdr {
-        channel: source.1,
-        name: String::new(),
-    });
-    encode(&mut world, source, 1);
-    world.packets(source.0);
-    let idrs = |world: &mut World, asking: SessionKey, pictures: usize| {
-        let watcher = world.connect(9);
-        world.subscribe(watcher, source.1, Join::NextIdr, 64);
-        let mut found = 0;
-        for _ in 0..pictures {
-            assert_eq!(world.ask(asking, idr.clone()), Reply::Done);
-            encode(world, source, 1);
-            world.pass(100_000);
-            let packets = world.packets(watcher);
-            found += packets
-                .iter()
-                .filter(|p| p.kind == PictureKind::Idr)
-                .count();
+fn a_reader_joins_at_the_last_idr_only_while_that_costs_no_more_than_the_budget() {
+    for (wish, effective) in [(0, 2048), (500, 500), (4096, 4096), (u32::MAX, 4096)] {
+        let mut world = World::new();
+        let app = world.connect(1);
+        let opened = world.open(
+            app,
+            OpenChannel {
+                ring_bytes: 4096,
+                gop_length: 100,
+                preroll_bytes: wish,
+                ..small()
+            },
+        );
+        assert_eq!(opened.preroll_bytes, effective);
+        let address = world.lease(app, opened.channel, 1).buffers[0].address;
+        let source = (app, opened.channel, address);
+        world.subscribe(app, opened.channel, Join::NextIdr, 64);
+        let mut past = 0;
+        for number in 0..16 {
+            encode(&mut world, source, 1);
+            past += world.packets(app).iter().map(|p| p.len_bytes).sum::<u32>();
+            release(&mut world, app, SubscriptionId::new(1), number);
+            let reader = world.connect(2 + number);
+            let subscribed = world.subscribe(reader, opened.channel, Join::LastIdr, 64);
+            let joins_now = past <= effective;
+            let expected = if joins_now { 0 } else { number + 1 };
+            assert_eq!(subscribed.first, Sequence::new(expected), "{wish}: {past}");
+            assert_eq!(!world.packets(reader).is_empty(), joins_now);
         }
-        world.feed(Input::Closed { session: watcher });
-        found
-    };
-    let demanded = idrs(&mut world, greedy, 30);
-    assert!(
-        (3..=4).contains(&demanded),
-        "{demanded} IDRs in about three seconds"
-    );
-    assert_eq!(idrs(&mut world, source.0, 5), 5);
+        assert!(past > 2048, "{past}: the budget of half a ring was reached");
+        let Reply::Channels(listing) = world.ask(app, Request::Channels(Page::default())) else {
+            panic!("expected channels");
+        };
+        assert_eq!(listing.entries[0].0.preroll_bytes, effective);
+    }
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Who asked a channel for an IDR, and when one is due.
+//!
+//! Requests that wait share the next IDR, whoever made them, and only one that was delivered answers them. Each
+//! requester gets one a second; readers that are not the owner get [`SHARED_PERIOD_US`] together, because a reader that
+//! connects anew looks like another. What a frame asks for itself (`Submit.force_idr`) is the owner's affair and is not
+//! limited.
+
+use crate::core::event::SessionKey;
+use crate::core::time::Micros;
+
+/// The requests for IDRs of one channel.
+#[derive(Debug, Default)]
+pub(super) struct KeyFrames {
+    /// Those that wait, and those that were answered within the period.
+    requesters: Vec<Requester>,
+    /// Somebody who is gone asked and was not answered.
+    orphaned: bool,
+    /// A frame had to be one, and none was delivered since.
+    forced: bool,
+    /// When readers other than the owner last had one.
+    shared_met: Option<Micros>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Requester {
+    session: SessionKey,
+    owns: bool,
+    waits: bool,
+    met: Option<Micros>,
+}
+
+impl KeyFrames {
+    /// Takes in a request. Answers how long it waits before a picture that is started may be its IDR.
+    pub(super) fn ask(&mut self, session: SessionKey, owns: bool, now: Micros) -> u64 {
+        let shared_met = self.shared_met;
+        let mut known = self.requesters.iter_mut();
+        if let Some(requester) = known.find(|requester| requester.session == session) {
+            requester.waits = true;
+            return requester.wait_us(shared_met, now);
+        }
+        let requester = Requester {
+            session,
+            owns,
+            waits: true,
+            met: None,
+        };
+        self.requesters.push(requester);
+        requester.wait_us(shared_met, now)
+    }
+
+    /// A frame leaves the queue: where it had to be an IDR, the next picture has to.
+    pub(super) fn force(&mut self, frame: bool) {
+        self.forced |= frame;
+    }
+
+    /// Whether a picture that is started now must be an IDR.
+    pub(super) fn is_due(&self, now: Micros) -> bool {
+        let mut waiting = self.requesters.iter().filter(|requester| requester.waits);
+        self.forced
+            || waiting.any(|requester| requester.wait_us(self.shared_met, now) == 0)
+            || (self.orphaned && remaining_us(self.shared_met, SHARED_PERIOD_US, now) == 0)
+    }
+
+    /// An IDR was delivered: whoever asked has it. Answers whether somebody had asked.
+    pub(super) fn answer(&mut self, now: Micros) -> bool {
+        let mut shared = core::mem::take(&mut self.orphaned);
+        let mut answered = core::mem::take(&mut self.forced) || shared;
+        self.requesters.retain_mut(|requester| {
+            if core::mem::take(&mut requester.waits) {
+                requester.met = Some(now);
+                answered = true;
+                shared |= !requester.owns;
+            }
+            remaining_us(requester.met, PERIOD_US, now) > 0
+        });
+        if shared {
+            self.shared_met = Some(now);
+        }
+        answered
+    }
+
+    /// A connection is gone. What it asked for still comes: others may count on it.
+    pub(super) fn forget(&mut self, session: SessionKey) {
+        let orphaned = &mut self.orphaned;
+        self.requesters.retain(|requester| {
+            let stays = requester.session != session;
+            *orphaned |= !stays && requester.waits;
+            stays
+        });
+    }
+}
+
+impl Requester {
+    fn wait_us(&self, shared_met: Option<Micros>, now: Micros) -> u64 {
+        let own = remaining_us(self.met, PERIOD_US, now);
+        if self.owns {
+            return own;
+        }
+        own.max(remaining_us(shared_met, SHARED_PERIOD_US, now))
+    }
+}
+
+/// What is left of `period_us` after `met`.
+fn remaining_us(met: Option<Micros>, period_us: u64, now: Micros) -> u64 {
+    met.map_or(0, |met| period_us.saturating_sub(now.since_us(met)))
+}
+
+/// Time from an IDR that answered a requester to the next one that does.
+pub(super) const PERIOD_US: u64 = 1_000_000;
+/// Time from an IDR that answered readers other than the owner to the next one that does.
+pub(super) const SHARED_PERIOD_US: u64 = 250_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: SessionKey = SessionKey::new(1);
+    const READER: SessionKey = SessionKey::new(2);
+    const OTHER: SessionKey = SessionKey::new(3);
+
+    fn at(us: u64) -> Micros {
+        Micros::new(us)
+    }
+
+    #[test]
+    fn requests_that_wait_share_one_idr() {
+        let mut frames = KeyFrames::default();
+        assert!(!frames.is_due(at(0)));
+        for session in [OWNER, READER, OTHER, READER] {
+            assert_eq!(frames.ask(session, session == OWNER, at(0)), 0);
+        }
+        assert!(frames.is_due(at(0)));
+        assert!(frames.answer(at(10)));
+        assert!(!frames.is_due(at(10_000_000)));
+        assert!(!frames.answer(at(10_000_000)), "nobody asked again");
+    }
+
+    #[test]
+    fn a_requester_waits_for_its_own_period_and_not_for_anothers() {
+        let mut frames = KeyFrames::default();
+        frames.ask(READER, false, at(0));
+        frames.answer(at(0));
+        assert_eq!(frames.ask(READER, false, at(400_000)), 600_000);
+        assert!(!frames.is_due(at(999_999)));
+        assert_eq!(frames.ask(OTHER, false, at(400_000)), 0);
+        assert!(frames.is_due(at(400_000)));
+        // The other's IDR answers the reader too, and counts as one that it had.
+        frames.answer(at(500_000));
+        assert!(!frames.is_due(at(1_000_000)));
+        assert_eq!(frames.ask(READER, false, at(1_000_000)), 500_000);
+    }
+
+    #[test]
+    fn readers_together_are_limited_and_the_owner_is_not_held_up_by_them() {
+        let mut frames = KeyFrames::default();
+        let mut idrs = 0;
+        for ms in 0..1000 {
+            // Every one of them is new.
+            frames.ask(SessionKey::new(100 + ms), false, at(u64::from(ms) * 1000));
+            if frames.is_due(at(u64::from(ms) * 1000)) {
+                frames.answer(at(u64::from(ms) * 1000));
+                idrs += 1;
+            }
+            frames.forget(SessionKey::new(100 + ms));
+        }
+        assert_eq!(idrs, 4);
+        assert!(frames.requesters.is_empty(), "who is gone takes no room");
+        frames.ask(READER, false, at(999_000));
+        frames.answer(at(999_000));
+        assert_eq!(frames.ask(OWNER, true, at(999_001)), 0);
+        assert!(frames.is_due(at(999_001)));
+    }
+
+    #[test]
+    fn what_somebody_asked_for_who_left_still_comes() {
+        let mut frames = KeyFrames::default();
+        frames.ask(READER, false, at(0));
+        frames.forget(READER);
+        assert!(frames.is_due(at(0)));
+        assert!(frames.answer(at(0)));
+        frames.ask(OTHER, false, at(100_000));
+        frames.forget(OTHER);
+        assert!(!frames.is_due(at(249_999)));
+        assert!(frames.is_due(at(250_000)));
+    }
+
+    #[test]
+    fn a_forced_picture_is_due_at_once_every_time() {
+        let mut frames = KeyFrames::default();
+        for us in 0..5 {
+            frames.force(true);
+            assert!(frames.is_due(at(us)));
+            assert!(frames.answer(at(us)));
+        }
+    }
+}

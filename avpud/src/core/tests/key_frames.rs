@@ -1,0 +1,211 @@
+//! Key frames: who may ask, what is promised, what one request costs.
+
+use super::world::{World, frame, small};
+use crate::core::event::{Input, SessionKey};
+use crate::picture::PictureKind;
+use avpu_proto::error::ErrorCode;
+use avpu_proto::reply::{IdrPromised, Reply};
+use avpu_proto::report::{ChannelReport, ClientReport};
+use avpu_proto::request::{OpenChannel, Page, Request, RequestIdr, Submit};
+use avpu_proto::types::{Address, ChannelId, Join, Sequence};
+
+type Source = (SessionKey, ChannelId, Address);
+
+/// A channel of 25 pictures a second whose own IDRs are far apart.
+fn long_groups(world: &mut World) -> Source {
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        gop_length: 10_000,
+        ring_bytes: 1 << 20,
+        ..small()
+    };
+    let channel = world.open(app, wish).channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    (app, channel, address)
+}
+
+fn ask(world: &mut World, session: SessionKey, channel: ChannelId) -> IdrPromised {
+    let name = String::new();
+    match world.ask(session, Request::RequestIdr(RequestIdr { channel, name })) {
+        Reply::IdrPromised(promised) => promised,
+        other => panic!("expected a promise, found {other:?}"),
+    }
+}
+
+/// One picture; the next is due 40 ms after it.
+fn encode(world: &mut World, (app, channel, address): Source) -> PictureKind {
+    assert!(matches!(
+        world.submit(app, channel, address),
+        Reply::Submitted(_)
+    ));
+    let kind = world.finish(1000, 100).kind;
+    world.pass(39_000);
+    kind
+}
+
+fn report(world: &mut World, asking: SessionKey) -> ChannelReport {
+    match world.ask(asking, Request::Channels(Page::default())) {
+        Reply::Channels(listing) => listing.entries.into_iter().next().expect("one").0,
+        other => panic!("expected channels, found {other:?}"),
+    }
+}
+
+fn clients(world: &mut World, asking: SessionKey) -> Vec<ClientReport> {
+    match world.ask(asking, Request::Clients(Page::default())) {
+        Reply::Clients(listing) => listing.entries.into_iter().map(|entry| entry.0).collect(),
+        other => panic!("expected clients, found {other:?}"),
+    }
+}
+
+#[test]
+fn an_idr_is_requested_by_owners_and_readers_only() {
+    let mut world = World::new();
+    let source = world.ready_channel(1);
+    let reader = world.connect(2);
+    let idr = Request::RequestIdr(RequestIdr {
+        channel: source.1,
+        name: String::new(),
+    });
+    assert_eq!(world.refused(reader, idr), ErrorCode::NOT_OWNER);
+    world.subscribe(reader, source.1, Join::NextIdr, 1);
+    ask(&mut world, reader, source.1);
+    ask(&mut world, source.0, source.1);
+}
+
+#[test]
+fn a_request_lives_until_an_idr_was_delivered() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    world.submit(app, channel, address);
+    world.finish(1000, 100);
+    ask(&mut world, app, channel);
+    for _ in 0..3 {
+        world.submit(app, channel, address);
+        world.delivery_fails = true;
+        assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    }
+    world.submit(app, channel, address);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    world.submit(app, channel, address);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
+}
+
+#[test]
+fn the_promised_packet_carries_the_idr_whatever_is_under_way() {
+    let mut world = World::new();
+    let source = long_groups(&mut world);
+    let (app, channel, address) = source;
+    world.subscribe(app, channel, Join::NextIdr, 0);
+    // Nothing was encoded yet: the first packet is an IDR.
+    assert_eq!(ask(&mut world, app, channel).sequence, Sequence::new(0));
+    encode(&mut world, source);
+    // A P picture is in the encoder and another frame waits: the one that waits.
+    world.pass(1_000_000);
+    world.submit(app, channel, address);
+    world.submit(app, channel, address);
+    let promised = ask(&mut world, app, channel);
+    assert_eq!((promised.sequence, promised.wait_us), (Sequence::new(2), 0));
+    world.finish(1000, 100);
+    // Now the IDR itself is in the encoder: it answers whoever asks meanwhile, also one that had one lately.
+    let promised = ask(&mut world, app, channel);
+    assert_eq!((promised.sequence, promised.wait_us), (Sequence::new(2), 0));
+    world.finish(1000, 100);
+    world.submit(app, channel, address);
+    world.finish(1000, 100);
+    let packets = world.packets(app);
+    let idrs: Vec<u32> = packets
+        .iter()
+        .filter(|packet| packet.kind == avpu_proto::types::PictureKind::Idr)
+        .map(|packet| packet.sequence.value())
+        .collect();
+    assert_eq!((packets.len(), idrs), (4, vec![0, 2]));
+}
+
+#[test]
+fn readers_that_join_in_one_group_cost_one_idr() {
+    let mut world = World::new();
+    let source = long_groups(&mut world);
+    for _ in 0..5 {
+        encode(&mut world, source);
+    }
+    let mut readers = Vec::new();
+    let mut idrs = 0;
+    for number in 2..34 {
+        let reader = world.connect(number);
+        world.subscribe(reader, source.1, Join::DemandIdr, 64);
+        readers.push(reader);
+        // Some of them come between the same two pictures.
+        if number % 3 == 0 {
+            idrs += u32::from(encode(&mut world, source) == PictureKind::Idr);
+        }
+    }
+    encode(&mut world, source);
+    assert_eq!(idrs, 1);
+    for reader in readers {
+        let packets = world.packets(reader);
+        let first = packets.first().expect("everybody has something to show");
+        assert_eq!(first.kind, avpu_proto::types::PictureKind::Idr);
+        assert_eq!(first.sequence, Sequence::new(5));
+    }
+    let report = report(&mut world, source.0);
+    assert_eq!((report.idr_out, report.idr_demanded), (2, 1));
+    // Those that found the IDR there asked for none.
+    let asked: u32 = clients(&mut world, source.0)
+        .iter()
+        .map(|client| client.idr_requests)
+        .sum();
+    assert_eq!(asked, 2, "two came before the IDR");
+}
+
+#[test]
+fn a_requester_that_keeps_asking_gets_one_idr_a_second_and_is_told_how_long_it_waits() {
+    let mut world = World::new();
+    let source = long_groups(&mut world);
+    let greedy = world.connect(2);
+    world.subscribe(greedy, source.1, Join::NextIdr, 0);
+    encode(&mut world, source);
+    let mut idrs = 0;
+    for _ in 0..75 {
+        let promised = ask(&mut world, greedy, source.1);
+        assert!(promised.wait_us < 1_000_000);
+        let kind = encode(&mut world, source);
+        assert_eq!(promised.wait_us == 0, kind == PictureKind::Idr);
+        idrs += u32::from(kind == PictureKind::Idr);
+    }
+    assert_eq!(idrs, 3, "IDRs in three seconds");
+    // Another requester waits for none of that, and the owner as little.
+    world.pass(500_000);
+    ask(&mut world, greedy, source.1);
+    let other = world.connect(3);
+    world.subscribe(other, source.1, Join::NextIdr, 0);
+    assert_eq!(ask(&mut world, other, source.1).wait_us, 0);
+    assert_eq!(encode(&mut world, source), PictureKind::Idr);
+    assert_eq!(encode(&mut world, source), PictureKind::P);
+    assert_eq!(ask(&mut world, source.0, source.1).wait_us, 0);
+    assert_eq!(encode(&mut world, source), PictureKind::Idr);
+    // What the owner forces is its own affair.
+    for _ in 0..3 {
+        let forced = Submit {
+            force_idr: true,
+            ..frame(source.1, source.2)
+        };
+        world.ask(source.0, Request::Submit(forced));
+        assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    }
+}
+
+#[test]
+fn a_reader_that_connects_anew_for_every_request_gets_four_idrs_a_second() {
+    let mut world = World::new();
+    let source = long_groups(&mut world);
+    encode(&mut world, source);
+    let mut idrs = 0;
+    for number in 0..50 {
+        let reader = world.connect(100 + number);
+        world.subscribe(reader, source.1, Join::NextIdr, 1);
+        ask(&mut world, reader, source.1);
+        world.feed(Input::Closed { session: reader });
+        idrs += u32::from(encode(&mut world, source) == PictureKind::Idr);
+    }
+    assert!((7..=8).contains(&idrs), "{idrs} IDRs in two seconds");
+}
