@@ -150,13 +150,24 @@ fn play(options: &str) -> Story {
 }
 
 impl Story {
-    /// The states of a channel as they were announced.
+    /// The states of a channel as they were announced, but for those that follow from how fast this machine is.
     fn states(&self, channel: &str) -> Vec<ChannelState> {
         let state = |event: &Event| match event {
             Event::ChannelChanged(changed) if changed.name == channel => Some(changed.state),
             _ => None,
         };
-        self.events.iter().filter_map(state).collect()
+        let timeless = |state: &ChannelState| {
+            let timely = [ChannelState::Starved, ChannelState::Stalled];
+            !timely.contains(state)
+        };
+        let mut states: Vec<_> = self
+            .events
+            .iter()
+            .filter_map(state)
+            .filter(timeless)
+            .collect();
+        states.dedup();
+        states
     }
 
     fn resets_told(&self) -> Vec<u32> {

@@ -8,6 +8,7 @@ use crate::core::channel::Channel;
 use crate::core::config::BrokerConfig;
 use crate::core::engine::Engine;
 use crate::core::event::{Attach, CloseReason, Input, Note, Output, Peer, SessionKey};
+use crate::core::heap::ChannelHeap;
 use crate::core::pool::{Lease, Pool};
 use crate::core::refusal::Refusal;
 use crate::core::role;
@@ -41,6 +42,8 @@ pub struct Broker {
     pub(super) suspicion: Suspicion,
     pub(super) arbiter: Arbiter,
     pub(super) timers: Timers,
+    /// When each channel that was fed is starved.
+    pub(super) hunger: ChannelHeap<Micros>,
     pub(super) job_next: JobId,
     pub(super) channel_next: ChannelId,
     pub(super) subscription_next: SubscriptionId,
@@ -111,6 +114,7 @@ impl Broker {
             suspicion: Suspicion::default(),
             arbiter: Arbiter::new(slots),
             timers: Timers::new(),
+            hunger: ChannelHeap::new(slots),
             job_next: JobId::FIRST,
             channel_next: ChannelId::new(1),
             subscription_next: SubscriptionId::new(1),
@@ -172,6 +176,8 @@ impl Broker {
             match timer {
                 Timer::Watchdog(engine) => self.handle_overdue(engine),
                 Timer::ResetAgain(engine) => self.push(Output::Reset { engine }),
+                Timer::Stall(_) => self.handle_stall(),
+                Timer::Hunger => self.handle_hunger(),
             }
         }
         self.settle();

@@ -15,6 +15,7 @@ use crate::core::decimation::Decimation;
 use crate::core::delivery::{PacketPicture, Reservation, Ring, after};
 use crate::core::event::SessionKey;
 use crate::core::keyframe::KeyFrames;
+use crate::core::liveness::Liveness;
 use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
 use crate::core::pool::Lease;
@@ -71,6 +72,7 @@ pub(super) struct Channel {
     pub(super) key_frames: KeyFrames,
     /// The next picture begins a stream that knows nothing of the one before.
     pub(super) restarts: bool,
+    pub(super) liveness: Liveness,
     /// A picture was lost and no IDR was delivered since.
     pub(super) recovering: bool,
     /// Pictures lost since the last packet.
@@ -186,6 +188,7 @@ impl Channel {
             stats: ChannelStats::new(),
             key_frames: KeyFrames::default(),
             restarts: false,
+            liveness: Liveness::default(),
             recovering: false,
             lost_before: 0,
             failures: 0,
@@ -196,9 +199,8 @@ impl Channel {
     pub(super) fn state(&self) -> Option<ChannelState> {
         match self.life {
             Life::Opening { .. } => None,
-            Life::Serving if self.recovering => Some(ChannelState::Recovering),
             Life::Serving if self.stats.frames_in == 0 => Some(ChannelState::Configured),
-            Life::Serving => Some(ChannelState::Running),
+            Life::Serving => Some(self.liveness_state()),
             Life::Draining { .. } => Some(ChannelState::Draining),
             Life::Drained { .. } => Some(ChannelState::Drained),
             Life::Failed => Some(ChannelState::Failed),

@@ -18,6 +18,7 @@ impl Broker {
             if let Some(channel) = self.channel_mut(*key) {
                 channel.readers.retain(|reader| reader.id != *id);
             }
+            self.review_readers(*key);
         }
         for channel in self.channels.iter_mut().flatten() {
             channel.key_frames.forget(session);

@@ -125,6 +125,7 @@ impl Broker {
         let deadline = run.deadline(self.config.patience_us);
         self.engine.start(run);
         self.timers.arm(Timer::Watchdog(job.engine), deadline);
+        self.expect_progress(job.engine, &run, deadline);
         self.push(Output::Submit(job));
     }
 
@@ -144,6 +145,7 @@ impl Broker {
         };
         self.timers.disarm(Timer::Watchdog(EngineId::VIDEO));
         let key = run.channel;
+        self.note_progress(EngineId::VIDEO, key);
         let Some(flight) = self.channel_mut(key).and_then(|c| c.in_flight.take()) else {
             unreachable!("a channel stays while its picture is in flight");
         };

@@ -137,6 +137,7 @@ impl Broker {
         let is_first = channel.stats.frames_in == 0;
         channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
         self.state_changed |= is_first;
+        self.expect_input(key);
         self.sources.pin(holder);
         if let Some(session) = self.sessions.get_mut(&asker.session) {
             session.frames_outstanding += 1;

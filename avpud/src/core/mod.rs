@@ -24,6 +24,7 @@ mod histogram;
 mod intake;
 mod keyframe;
 mod leasing;
+mod liveness;
 mod opening;
 mod outlook;
 mod overload;

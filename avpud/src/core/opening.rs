@@ -7,8 +7,10 @@ use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
 use crate::core::cost::PictureCost;
 use crate::core::delivery::Ring;
 use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
+use crate::core::liveness;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
+use crate::core::reader::Reader;
 use crate::core::refusal::Refusal;
 use crate::core::ticket::{self, Contract};
 use crate::job::ChannelKey;
@@ -239,6 +241,7 @@ impl Broker {
     /// Forgets a channel; what is left of it is its memory.
     fn bury(&mut self, key: ChannelKey) -> Option<Lease> {
         self.arbiter.remove(key);
+        self.expect_no_input(key);
         let slot = self.channels.get_mut(usize::from(key.index()));
         let channel = slot.and_then(Option::take)?;
         let owner = channel.owner.and_then(|o| self.sessions.get_mut(&o));
@@ -367,19 +370,17 @@ impl Broker {
             if channel.announced.replace(state) == Some(state) {
                 continue;
             }
-            let reason = match state {
-                ChannelState::Recovering => "a picture was lost, an IDR follows",
-                ChannelState::Failed => "too many pictures were lost in a row",
-                _ => "",
-            };
             let changed = ChannelChanged {
                 channel: channel.id,
                 name: channel.name.clone(),
                 state,
-                reason: reason.to_owned(),
+                reason: liveness::reason(state).to_owned(),
             };
             let owner = channel.owner;
-            let readers: Vec<SessionKey> = channel.readers.iter().map(|r| r.session).collect();
+            // Who does not read gets no more than its credits: it must not fill with states what it has to read.
+            let is_told = |r: &&Reader| !liveness::passes(state) || r.lag(&channel.ring) == 0;
+            let readers = channel.readers.iter().filter(is_told);
+            let readers: Vec<SessionKey> = readers.map(|r| r.session).collect();
             self.tell_change(owner, &readers, changed);
         }
     }

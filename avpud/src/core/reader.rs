@@ -119,6 +119,19 @@ impl Reader {
         }
     }
 
+    /// Packets that it should have been sent and was not.
+    pub(super) fn lag(&self, ring: &Ring) -> u32 {
+        let first = match self.place {
+            // Its place was overwritten while it held all it may: it waits for itself and not for an IDR.
+            Place::AwaitsIdr {
+                missed: Some(missed),
+            } if self.claims.len() >= self.credits => missed.first,
+            _ if self.is_through(ring) => return 0,
+            _ => self.next,
+        };
+        distance(first, ring.next_sequence())
+    }
+
     /// What it has missed when nothing follows any more.
     pub(super) fn last_gap(&mut self, ring: &Ring) -> Option<Event> {
         let missed = match self.place {

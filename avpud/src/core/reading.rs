@@ -88,6 +88,7 @@ impl Broker {
         if let Some(channel) = self.channel_mut(key) {
             channel.readers.retain(|reader| reader.id != id);
         }
+        self.review_readers(key);
         self.forget_subscription(session, id);
         Ok(Some(Reply::Done))
     }
@@ -132,6 +133,7 @@ impl Broker {
         if let Some(channel) = self.channel_mut(key) {
             channel.readers = readers;
         }
+        self.review_readers(key);
     }
 
     /// Sends the last readers of a channel away: nothing follows, read or not.

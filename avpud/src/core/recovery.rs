@@ -92,6 +92,7 @@ impl Broker {
     fn lose(&mut self, lost: &Run) -> Option<Frame> {
         let channel = self.channel_mut(lost.channel)?;
         let flight = channel.in_flight.take()?;
+        self.note_progress(EngineId::VIDEO, lost.channel);
         self.account_loss(lost.channel, None);
         self.offer(lost.channel);
         Some(flight.frame)

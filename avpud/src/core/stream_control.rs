@@ -64,6 +64,7 @@ impl Broker {
         channel.life = Life::Serving;
         channel.coder.force_idr();
         self.state_changed = true;
+        self.expect_input(key);
         Ok(Some(Reply::Done))
     }
 
@@ -99,6 +100,7 @@ impl Broker {
         channel.life = Life::Serving;
         channel.restarts = true;
         self.state_changed = true;
+        self.expect_input(key);
         self.drop_all(key);
         Ok(Some(Reply::Done))
     }

@@ -10,6 +10,10 @@ pub(super) enum Timer {
     Watchdog(EngineId),
     /// Try to reset this engine again.
     ResetAgain(EngineId),
+    /// The picture in this engine takes longer than expected.
+    Stall(EngineId),
+    /// Some channel has not been fed for a while.
+    Hunger,
 }
 
 /// The armed deadlines; few, so a list.
@@ -54,8 +58,8 @@ impl Timers {
     }
 }
 
-/// Two for each engine that an `EngineId` can name today.
-const TIMERS_MAX: usize = 4;
+/// One of each, for the one engine that an `EngineId` can name today.
+const TIMERS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,7 @@ fn a_frame_is_accepted_encoded_delivered_and_released() {
     assert_eq!((ends[0].address, ends[0].cookie), (address, 5));
     let sequence = Sequence::new(0);
     assert_eq!(ends[0].end, FrameEnd::Encoded { sequence });
+    world.pass(120_000);
     assert_eq!(world.broker.poll_timeout(), None, "idle means no timer");
 }
 

@@ -6,6 +6,7 @@ mod encoding;
 mod fitting;
 mod key_frames;
 mod leaving;
+mod liveness;
 mod overload;
 mod readers;
 mod reconfigure;
