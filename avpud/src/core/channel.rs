@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Opening -> Serving -> Draining -> Drained        each of these -> Closing -> (gone)
-//!             ^ '--> Failed           |            on close, or when the owner leaves
-//!             '---- where it keeps ---'
+//!             ^ '--> Failing -> Failed           on close, or when the owner leaves
+//!             '--- where it keeps ----'
 //! ```
 //! Frames are encoded in the order of their acceptance, at most one of a channel at a time. A frame is in exactly one
 //! place: the queue, the engine (`in_flight`), or the shell's hands (`delivering`).
@@ -92,7 +92,9 @@ pub(super) enum Life {
     Draining { keep: bool },
     /// Has finished; its packets stay readable.
     Drained { keep: bool },
-    /// Cannot go on.
+    /// Cannot go on; something of it is under way.
+    Failing,
+    /// Cannot go on, and its readers were told.
     Failed,
     /// Goes as soon as nothing of it is in flight; `request` is answered then.
     Closing { request: Option<u16> },
@@ -203,7 +205,7 @@ impl Channel {
             Life::Serving => Some(self.liveness_state()),
             Life::Draining { .. } => Some(ChannelState::Draining),
             Life::Drained { .. } => Some(ChannelState::Drained),
-            Life::Failed => Some(ChannelState::Failed),
+            Life::Failing | Life::Failed => Some(ChannelState::Failed),
             // Told as closed once it is gone; until then clients keep what they were told last.
             Life::Closing { .. } => self.announced.or(Some(ChannelState::Closed)),
         }

@@ -53,6 +53,7 @@ impl Broker {
                 Some(Err(frame)) => {
                     self.offer(key);
                     self.fail_frame(key, &frame, FailReason::Device);
+                    self.finish_channel(key);
                 }
                 // What was offered is gone.
                 None => {}
@@ -323,7 +324,8 @@ impl Broker {
         self.end_frame(key, frame, FrameEnd::Failed(reason));
     }
 
-    /// A channel that lost too many pictures in a row cannot go on: its queue is dropped, its readers are told.
+    /// A channel that lost too many pictures in a row cannot go on: its queue is dropped. Its readers are told once
+    /// nothing of it is under way ([`Broker::finish_channel`]).
     fn give_up_if_hopeless(&mut self, key: ChannelKey) {
         let Some(channel) = self.channel_mut(key) else {
             return;
@@ -332,11 +334,9 @@ impl Broker {
         if !may_fail || channel.failures < FAILURES_MAX {
             return;
         }
-        channel.life = Life::Failed;
+        channel.life = Life::Failing;
         self.state_changed = true;
         self.drop_queue(key, DropReason::ChannelClosed);
-        self.end_owner_stream(key);
-        self.serve_readers(key);
     }
 
     pub(super) fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {

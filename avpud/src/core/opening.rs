@@ -173,7 +173,7 @@ impl Broker {
         self.finish_channel(key);
     }
 
-    /// Takes the next step of a channel that drains or closes, once nothing of it is under way.
+    /// Takes the next step of a channel that drains, fails or closes, once nothing of it is under way.
     pub(super) fn finish_channel(&mut self, key: ChannelKey) {
         let Some(channel) = self.channel_mut(key) else {
             return;
@@ -184,6 +184,11 @@ impl Broker {
         match channel.life {
             Life::Draining { keep } => self.finish_drain(key, keep),
             Life::Closing { request } => self.destroy(key, request),
+            Life::Failing => {
+                channel.life = Life::Failed;
+                self.end_owner_stream(key);
+                self.serve_readers(key);
+            }
             Life::Opening { .. } | Life::Serving | Life::Drained { .. } | Life::Failed => {}
         }
     }

@@ -2,10 +2,13 @@
 
 use super::world::{World, small};
 use crate::core::event::SessionKey;
+use crate::job::JobFailure;
 use avpu_proto::error::ErrorCode;
-use avpu_proto::event::{Event, Gap, GapReason, Packet};
+use avpu_proto::event::{EndOfStream, Event, Gap, GapReason, Packet};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{OpenChannel, Page, ReleasePackets, Request, Subscribe, Unsubscribe};
+use avpu_proto::request::{
+    CloseChannel, OpenChannel, Page, ReleasePackets, Request, Subscribe, Unsubscribe,
+};
 use avpu_proto::types::{Address, ChannelId, Join, PictureKind, Sequence, SubscriptionId};
 
 /// A channel with a ring of 4096 bytes and an IDR every ten pictures.
@@ -283,6 +286,74 @@ fn a_reader_joins_at_the_last_idr_only_while_that_costs_no_more_than_the_budget(
         };
         assert_eq!(listing.entries[0].0.preroll_bytes, effective);
     }
+}
+
+#[test]
+fn a_channel_that_fails_with_a_picture_under_way_still_ends_its_readers_streams() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    let reader = world.connect(2);
+    let subscription = world
+        .subscribe(reader, channel, Join::NextIdr, 4)
+        .subscription;
+    world.submit(app, channel, address);
+    world.finish(1000, 100);
+    let ends = |world: &mut World, session| -> Vec<EndOfStream> {
+        let events = world.other_events(session).into_iter();
+        let ends = events.filter_map(|event| match event {
+            Event::EndOfStream(end) => Some(end),
+            _ => None,
+        });
+        ends.collect()
+    };
+    for _ in 0..31 {
+        world.submit(app, channel, address);
+        world.fail(JobFailure::Device);
+    }
+    // The last straw comes while the next picture is in the encoder.
+    world.submit(app, channel, address);
+    world.submit(app, channel, address);
+    world.delivery_fails = true;
+    world.finish(1000, 100);
+    assert_eq!(world.jobs.len(), 1);
+    assert_eq!(ends(&mut world, reader), []);
+    world.finish(1000, 100);
+    let end = |subscription| EndOfStream {
+        channel,
+        subscription,
+        packets: 1,
+    };
+    assert_eq!(ends(&mut world, reader), [end(Some(subscription))]);
+    assert_eq!(ends(&mut world, app), [end(None)]);
+    let again = Request::Subscribe(Subscribe {
+        channel,
+        ..Subscribe::default()
+    });
+    assert_eq!(world.refused(reader, again), ErrorCode::WRONG_STATE);
+}
+
+#[test]
+fn a_channel_that_is_closed_leaves_a_reader_its_packets_and_one_gap_for_the_rest() {
+    let mut world = World::new();
+    let source = small_ring(&mut world);
+    let (slow, quick) = (world.connect(2), world.connect(3));
+    for (reader, credits) in [(slow, 3), (quick, 64)] {
+        world.subscribe(reader, source.1, Join::NextIdr, credits);
+    }
+    encode(&mut world, source, 8);
+    let close = Request::CloseChannel(CloseChannel { channel: source.1 });
+    world.ask_later(source.0, close);
+    assert_eq!(numbers(&world.packets(slow)), [0, 1, 2]);
+    assert_eq!(numbers(&world.packets(quick)).len(), 8);
+    let told = world.other_events(slow);
+    assert_eq!(gaps(&told), [(3, 5, GapReason::NoCredits)]);
+    let ends = |event: &Event| matches!(event, Event::EndOfStream(end) if end.packets == 8);
+    let gap_at = told.iter().position(|event| matches!(event, Event::Gap(_)));
+    let end_at = told.iter().position(ends);
+    assert!(gap_at < end_at, "{told:?}");
+    let told = world.other_events(quick);
+    assert_eq!(gaps(&told), []);
+    assert!(told.iter().any(ends));
 }
 
 #[test]
