@@ -270,4 +270,6 @@ pub struct FrameRecord {
     pub ticket_us: u32,
     /// Readers that were sent its packet at once.
     pub readers: u16,
+    /// Number of this record, counted up for each accepted frame: `Trace` from here on begins with it.
+    pub number: u32,
 }

@@ -14,6 +14,7 @@ use crate::core::refusal::Refusal;
 use crate::core::role;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
+use crate::core::story::Stories;
 use crate::core::suspicion::Suspicion;
 use crate::core::time::Micros;
 use crate::core::timer::{Timer, Timers};
@@ -49,6 +50,7 @@ pub struct Broker {
     pub(super) subscription_next: SubscriptionId,
     pub(super) stage: Stage,
     pub(super) counters: Counters,
+    pub(super) stories: Stories,
     pub(super) shell_counters: ShellCounters,
     /// Some channel's state may differ from what was announced.
     pub(super) state_changed: bool,
@@ -120,6 +122,7 @@ impl Broker {
             subscription_next: SubscriptionId::new(1),
             stage: Stage::Serving,
             counters: Counters::default(),
+            stories: Stories::new(),
             shell_counters: ShellCounters::default(),
             state_changed: false,
             config,
@@ -272,11 +275,11 @@ impl Broker {
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
+            Request::Explain(which) => self.explain(&which),
+            Request::Trace(page) => Ok(Some(self.trace_page(page))),
             Request::Fits(question) => self.fits(question),
             Request::ParameterSets(_)
             | Request::UserData(_)
-            | Request::Explain(_)
-            | Request::Trace(_)
             | Request::Revoke(_)
             | Request::ReleaseQuarantine(_)
             | Request::ImportBuffer(_) => Err(Refusal::Unsupported(

@@ -23,6 +23,7 @@ use crate::core::reader::Reader;
 use crate::core::reconfigure::Retuning;
 use crate::core::sources::Holder;
 use crate::core::stats::ChannelStats;
+use crate::core::story::StoryNumber;
 use crate::core::ticket::Contract;
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, JobId};
@@ -114,6 +115,7 @@ pub(super) struct Frame {
     pub(super) in_rate: bool,
     /// So did every frame of the channel that was still before it.
     pub(super) kept: bool,
+    pub(super) story: StoryNumber,
 }
 
 /// The frame in the engine.

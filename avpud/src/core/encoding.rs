@@ -125,6 +125,7 @@ impl Broker {
         };
         let deadline = run.deadline(self.config.patience_us);
         self.engine.start(run);
+        self.note_start(&job);
         self.timers.arm(Timer::Watchdog(job.engine), deadline);
         self.expect_progress(job.engine, &run, deadline);
         self.push(Output::Submit(job));
@@ -150,6 +151,7 @@ impl Broker {
         let Some(flight) = self.channel_mut(key).and_then(|c| c.in_flight.take()) else {
             unreachable!("a channel stays while its picture is in flight");
         };
+        self.stories.finish(flight.frame.story, self.now);
         let settlement = match outcome {
             JobOutcome::Encoded(picture) => self.account(&run, &flight, &picture),
             JobOutcome::Failed(failure) => {
@@ -311,6 +313,7 @@ impl Broker {
         }
         self.counters.pictures = self.counters.pictures.wrapping_add(1);
         self.serve_readers(key);
+        self.note_delivery(key, &frame, sequence, len.value());
         self.end_frame(key, &frame, FrameEnd::Encoded { sequence });
         self.finish_channel(key);
     }

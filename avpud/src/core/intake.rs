@@ -128,6 +128,9 @@ impl Broker {
     fn enrol(&mut self, asker: Asker, key: ChannelKey, frame: Submit) -> Result<Frame, Refusal> {
         let address = PhysAddr::new(frame.address.value());
         let (source, holder) = self.sources.resolve(asker, address, self.source_len(key))?;
+        let story = self
+            .begin_story(key)
+            .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         let accepted = self.now;
         let channel = self
             .channel_mut(key)
@@ -152,11 +155,13 @@ impl Broker {
             accepted,
             in_rate: false,
             kept: false,
+            story,
         })
     }
 
     /// The one end of an accepted frame: its source is free, its credit comes back, its owner is told.
     pub(super) fn end_frame(&mut self, key: ChannelKey, frame: &Frame, end: FrameEnd) {
+        self.stories.end(frame.story, end, self.now);
         if let Some(lease) = self.sources.unpin(frame.holder) {
             self.revoke(lease);
         }

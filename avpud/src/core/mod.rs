@@ -18,6 +18,7 @@ mod departure;
 mod encoding;
 mod engine;
 pub mod event;
+mod explaining;
 mod fitting;
 mod heap;
 mod histogram;
@@ -42,6 +43,7 @@ mod schedule;
 mod session;
 mod sources;
 mod stats;
+mod story;
 mod stream_control;
 mod suspicion;
 #[cfg(test)]

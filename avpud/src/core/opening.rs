@@ -12,6 +12,7 @@ use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::reader::Reader;
 use crate::core::refusal::Refusal;
+use crate::core::story::Owner;
 use crate::core::ticket::{self, Contract};
 use crate::job::ChannelKey;
 use crate::mem::addr::ByteLen;
@@ -119,7 +120,13 @@ impl Broker {
         let Some(channel) = self.channel(key) else {
             return;
         };
+        let holder = Owner {
+            channel: channel.id,
+            name: channel.name.clone(),
+            pid: channel.pid,
+        };
         let reply = Reply::ChannelOpened(self.opened(channel));
+        self.stories.introduce(holder);
         self.reply(owner, request, reply, Attach::Nothing);
         self.note(note);
         self.state_changed = true;

@@ -194,7 +194,7 @@ impl Broker {
 }
 
 /// The first entries of a list that is sorted by cursor; the cursor of the next page is that of the first left out.
-fn listing<T, R>(
+pub(super) fn listing<T, R>(
     mut entries: impl Iterator<Item = (u32, T)>,
     report: impl Fn(T) -> R,
 ) -> Listing<R> {

@@ -7,6 +7,8 @@ use avpu_proto::types::DropReason;
 #[derive(Clone, Debug)]
 pub(super) struct ChannelStats {
     pub(super) frames_in: u32,
+    /// Pictures started.
+    pub(super) started: u32,
     pub(super) packets_out: u32,
     pub(super) bytes_out: u64,
     pub(super) idr_out: u32,
@@ -70,6 +72,7 @@ impl ChannelStats {
     pub(super) const fn new() -> Self {
         Self {
             frames_in: 0,
+            started: 0,
             packets_out: 0,
             bytes_out: 0,
             idr_out: 0,

@@ -3,6 +3,7 @@
 mod broken;
 mod channels;
 mod encoding;
+mod explaining;
 mod fitting;
 mod key_frames;
 mod leaving;
