@@ -16,6 +16,9 @@ const CBR: RateControl = RateControl::Cbr {
     qp_max: 0,
 };
 
+/// Bytes of a picture that is larger than the rate allows: the quantiser rises.
+const TOO_LARGE: u32 = 3000;
+
 fn cbr_channel(world: &mut World, number: u32) -> (SessionKey, ChannelId, Address) {
     let app = world.connect(number);
     let wish = OpenChannel {
@@ -47,7 +50,7 @@ fn a_new_bitrate_acts_from_the_picture_that_is_named_and_brings_no_idr() {
     let (app, channel, address) = cbr_channel(&mut world, 1);
     for _ in 0..10 {
         world.submit(app, channel, address);
-        world.finish(1000, 2000);
+        world.finish(1000, TOO_LARGE);
     }
     // One in the encoder, one behind it.
     world.submit(app, channel, address);
@@ -71,7 +74,7 @@ fn a_new_bitrate_acts_from_the_picture_that_is_named_and_brings_no_idr() {
         "tables stay while the encoder reads them"
     );
 
-    let before = world.finish(1000, 2000);
+    let before = world.finish(1000, TOO_LARGE);
     assert_eq!(
         before.rate_control.target().map(|rate| rate.bps()),
         Some(400_000)
@@ -79,7 +82,7 @@ fn a_new_bitrate_acts_from_the_picture_that_is_named_and_brings_no_idr() {
     assert_eq!(world.tuned.len(), 1);
     let mut previous = before.qp.value();
     for _ in 0..20 {
-        let job = world.finish(1000, 2000);
+        let job = world.finish(1000, TOO_LARGE);
         assert_eq!(job.kind, PictureKind::P);
         let target = job.rate_control.target().map(|rate| rate.bps());
         assert_eq!(target, Some(1_600_000));
@@ -87,7 +90,8 @@ fn a_new_bitrate_acts_from_the_picture_that_is_named_and_brings_no_idr() {
         previous = job.qp.value();
         world.submit(app, channel, address);
     }
-    assert!(previous < before.qp.value());
+    let qp = before.qp.value();
+    assert!(previous < qp, "from {qp} to {previous}");
 }
 
 #[test]
