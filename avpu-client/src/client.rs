@@ -8,10 +8,12 @@ use crate::listing::Pages;
 use crate::reader::{Reader, subscribe_on_wire};
 use crate::transport::Transport;
 use avpu_proto::event::Event;
-use avpu_proto::reply::{Capabilities, IdrPromised, MemoryReport, Reply};
+use avpu_proto::record::Record;
+use avpu_proto::reply::{Capabilities, Fit, IdrPromised, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, StatusReport};
 use avpu_proto::request::{
-    LeaseBuffers, Page, RegisterRegion, Request, RequestIdr, Subscribe, UnregisterRegion, Watch,
+    Fits, LeaseBuffers, OpenChannel, Page, RegisterRegion, Request, RequestIdr, Subscribe,
+    UnregisterRegion, Watch,
 };
 use avpu_proto::socket::{RUNTIME_DIR_VARIABLE, SOCKET_VARIABLE};
 use avpu_proto::types::{Address, ChannelId, Join};
@@ -146,6 +148,19 @@ impl Client {
         match self.call(&Request::Memory(page))? {
             Reply::Memory(report) => Ok(report),
             _ => Err(mismatch("Memory")),
+        }
+    }
+
+    /// Whether these channels would fit, opened one after the other; with `alone` as if no other were open. Opens
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the daemon refuses because one of them could never be opened.
+    pub fn fits(&self, channels: &[OpenChannel], alone: bool) -> Result<Fit, ClientError> {
+        let channels = channels.iter().cloned().map(Record).collect();
+        match self.call(&Request::Fits(Fits { channels, alone }))? {
+            Reply::Fit(fit) => Ok(fit),
+            _ => Err(mismatch("Fits")),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::core::config::{BrokerConfig, CHANNEL_ALIGNMENT};
 use crate::core::cost::PictureCost;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
-use crate::core::refusal::Refusal;
+use crate::core::refusal::{Refusal, TicketHolder};
 use crate::core::schedule::Promise;
 use crate::core::ticket;
 use crate::core::time::Micros;
@@ -121,11 +121,16 @@ impl<'a> Outlook<'a> {
             }
             Err(Obstacle::Ticket { index }) => {
                 let broken = promises.get(index).unwrap_or(wanted);
+                let holder = match self.holders.get(index) {
+                    Some((name, pid)) => TicketHolder::Open {
+                        name: (*name).to_owned(),
+                        pid: *pid,
+                    },
+                    None if index < self.promises.len() => TicketHolder::Asked,
+                    None => TicketHolder::Itself,
+                };
                 Err(Refusal::NoSchedule {
-                    holder: self
-                        .holders
-                        .get(index)
-                        .map(|(n, pid)| ((*n).to_owned(), *pid)),
+                    holder,
                     ticket_us: ticket::ticket_us(broken),
                 })
             }

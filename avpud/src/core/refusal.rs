@@ -28,9 +28,9 @@ pub(super) enum Refusal {
     Limit { what: &'static str, max: u32 },
     /// The encoder has not enough time left in a second.
     NoCapacity { needed_us: u64, free_us: u64 },
-    /// A ticket might be broken: of the channel with this name and process, or of the new one itself.
+    /// A ticket might be broken.
     NoSchedule {
-        holder: Option<(String, u32)>,
+        holder: TicketHolder,
         ticket_us: u32,
     },
     /// One of these for want of room, with what would fit and who has it.
@@ -86,6 +86,17 @@ pub(super) enum Refusal {
     ShuttingDown,
     /// The daemon could not do it. The sentence says why.
     Internal(String),
+}
+
+/// Whose ticket it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TicketHolder {
+    /// An open channel's.
+    Open { name: String, pid: u32 },
+    /// That of a channel which was asked about before, in the same question.
+    Asked,
+    /// The new channel's own.
+    Itself,
 }
 
 impl Refusal {
@@ -158,14 +169,21 @@ impl fmt::Display for Refusal {
                 needed_us.saturating_sub(*free_us)
             ),
             Self::NoSchedule {
-                holder: Some((name, pid)),
+                holder: TicketHolder::Open { name, pid },
                 ticket_us,
             } => write!(
                 f,
                 "expected that {name:?} of process {pid} waits at most {ticket_us} us, found that with this channel it might wait longer"
             ),
             Self::NoSchedule {
-                holder: None,
+                holder: TicketHolder::Asked,
+                ticket_us,
+            } => write!(
+                f,
+                "expected that one asked for before waits at most {ticket_us} us, found that with this channel it might wait longer"
+            ),
+            Self::NoSchedule {
+                holder: TicketHolder::Itself,
                 ticket_us,
             } => write!(
                 f,

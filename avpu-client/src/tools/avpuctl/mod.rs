@@ -1,5 +1,6 @@
 //! avpuctl: what the avpud daemon does, for its operator.
 
+mod fits;
 mod json;
 mod options;
 mod show;
@@ -27,14 +28,15 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(exit::USAGE);
         }
     };
+    let done = |text: &str| Ok((text.to_owned(), ExitCode::SUCCESS));
     let text = match options.command {
-        Command::Help => Ok(HELP.to_owned()),
-        Command::Version => Ok(concat!("avpuctl ", env!("CARGO_PKG_VERSION"), "\n").to_owned()),
+        Command::Help => done(HELP),
+        Command::Version => done(concat!("avpuctl ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => run(&options),
     };
     match text {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
+        Ok((text, code)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => code,
             Err(error) => {
                 complain(&format!("cannot write standard output: {error}"));
                 ExitCode::from(exit::FAILED)
@@ -52,8 +54,9 @@ fn complain(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "avpuctl: {sentence}");
 }
 
-/// Asks the daemon; answers what to print.
-fn run(options: &Options) -> Result<String, ClientError> {
+/// Asks the daemon; answers what to print and how to end.
+fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
+    let mut code = ExitCode::SUCCESS;
     let client = Client::connect(socket_path(options.socket.as_deref().map(OsStr::new))?)?;
     let (value, text) = match &options.command {
         Command::Channels => {
@@ -76,16 +79,24 @@ fn run(options: &Options) -> Result<String, ClientError> {
                 .map(|name| format!("asked {name} for an IDR\n"));
             (json!({ "channels": asked }), lines.collect())
         }
+        Command::Fits(channels) => {
+            let fit = client.fits(channels, options.alone)?;
+            if !fit.fits {
+                code = ExitCode::from(exit::REFUSED);
+            }
+            (value(&fit)?, fits::show(channels, &fit))
+        }
         Command::Status | Command::Help | Command::Version => {
             let status = client.status()?;
             (value(&status)?, show::status(&status))
         }
     };
-    Ok(if options.json {
+    let text = if options.json {
         format!("{value:#}\n")
     } else {
         text
-    })
+    };
+    Ok((text, code))
 }
 
 fn value(report: impl serde::Serialize) -> Result<Value, ClientError> {

@@ -1,5 +1,7 @@
 //! The command line: a command, options anywhere.
 
+use super::fits;
+use avpu_proto::request::OpenChannel;
 use std::fmt;
 
 /// What is asked for.
@@ -15,6 +17,8 @@ pub(crate) enum Command {
     Memory,
     /// An IDR of one channel, or of all.
     Idr(Option<String>),
+    /// Whether channels would fit, all of them or as if no other were open.
+    Fits(Vec<OpenChannel>),
     /// `-h`
     Help,
     /// `-V`
@@ -28,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) command: Command,
     /// JSON instead of a table.
     pub(crate) json: bool,
+    /// As if no other channel were open.
+    pub(crate) alone: bool,
     /// The daemon's socket.
     pub(crate) socket: Option<String>,
 }
@@ -43,18 +49,24 @@ pub(crate) enum UsageError {
     Option(String),
     /// An option without its value.
     ValueMissing(&'static str),
+    /// What cannot be read as a channel.
+    Channel(String),
     /// A word too many.
     TooMany(String),
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commands = "status, channels, clients, memory or idr";
+        let commands = "status, channels, clients, memory, idr or fits";
         match self {
             Self::CommandMissing => write!(f, "expected {commands}, found no command"),
             Self::Command(found) => write!(f, "expected {commands}, found {found}"),
             Self::Option(found) => write!(f, "expected --json or --socket, found {found}"),
             Self::ValueMissing(option) => write!(f, "expected a value after {option}, found none"),
+            Self::Channel(found) => write!(
+                f,
+                "expected a channel like 1920x1080@25 or 640x360@15:live, found {found:?}"
+            ),
             Self::TooMany(found) => write!(f, "expected nothing more, found {found}"),
         }
     }
@@ -70,26 +82,30 @@ Commands:
   clients         every connection and what it holds
   memory          the reserved memory and who holds it
   idr [CHANNEL]   ask for an IDR of a channel, by name or id; of all channels without one
+  fits CHANNEL... would these channels fit, opened one after the other? WIDTHxHEIGHT@FPS[:CLASS] each, as in
+                  1920x1080@25:live 640x360@15; classes: live, record, snapshot, best-effort. Opens nothing
 
 Options:
   --json          JSON instead of tables; keys end in their unit: _us, _bytes, _bps
+  --alone         for fits: as if no other channel were open
   --socket PATH   the daemon's socket; otherwise $AVPUD_SOCKET, /run/avpud/avpud.sock as root,
                   $XDG_RUNTIME_DIR/avpud.sock
   -V, -h          version; this text
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused.
+Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused or does not fit.
 ";
 
 /// Parses the words after the program's name.
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, UsageError> {
     let mut words = words.into_iter();
-    let (mut json, mut socket) = (false, None);
+    let (mut json, mut alone, mut socket) = (false, false, None);
     let mut plain = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             "-h" | "--help" => plain = vec!["-h".to_owned()],
             "-V" | "--version" => plain = vec!["-V".to_owned()],
             "--json" => json = true,
+            "--alone" => alone = true,
             "--socket" => {
                 socket = Some(words.next().ok_or(UsageError::ValueMissing("--socket"))?);
             }
@@ -111,6 +127,15 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, 
         Some("clients") => Command::Clients,
         Some("memory") => Command::Memory,
         Some("idr") => Command::Idr(plain.next()),
+        Some("fits") => {
+            let channels: Result<Vec<_>, _> =
+                plain.by_ref().map(|word| fits::channel(&word)).collect();
+            let channels = channels?;
+            if channels.is_empty() {
+                return Err(UsageError::ValueMissing("fits"));
+            }
+            Command::Fits(channels)
+        }
         Some("-h") => Command::Help,
         Some("-V") => Command::Version,
         Some(other) => return Err(UsageError::Command(other.to_owned())),
@@ -120,6 +145,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, 
         None => Ok(Options {
             command,
             json,
+            alone,
             socket,
         }),
     }
@@ -138,6 +164,7 @@ mod tests {
         let expected = Options {
             command: Command::Channels,
             json: true,
+            alone: false,
             socket: Some("/s".to_owned()),
         };
         assert_eq!(words("--json --socket /s channels"), Ok(expected.clone()));
@@ -149,6 +176,17 @@ mod tests {
         assert_eq!(words("idr").unwrap().command, Command::Idr(None));
         let one = Command::Idr(Some("main".to_owned()));
         assert_eq!(words("idr main").unwrap().command, one);
+    }
+
+    #[test]
+    fn channels_that_may_fit_stand_behind_the_command() {
+        let options = words("fits --alone 1920x1080@25 640x360@15").unwrap();
+        assert!(options.alone);
+        let Command::Fits(channels) = options.command else {
+            panic!("expected fits, found {:?}", options.command);
+        };
+        assert_eq!(channels.len(), 2);
+        assert!(words("fits").is_err() && words("fits big").is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) fn status(status: &StatusReport) -> String {
         ("pictures", status.pictures.to_string()),
         ("pictures failed", status.pictures_failed.to_string()),
         ("resets", status.resets.to_string()),
+        ("tickets breached", status.tickets_breached.to_string()),
         (
             "spurious interrupts",
             status.interrupts_spurious.to_string(),
@@ -52,6 +53,8 @@ pub(crate) fn channels(channels: &[ChannelReport]) -> String {
         "LOST>",
         "KBIT/S>",
         "READERS>",
+        "TICKET ms>",
+        "BREACHED>",
         "WAIT ms>",
         "ENCODE ms>",
         "DELIVER ms>",
@@ -73,6 +76,8 @@ pub(crate) fn channels(channels: &[ChannelReport]) -> String {
             lost.to_string(),
             (channel.bitrate_bps / 1000).to_string(),
             channel.readers.to_string(),
+            ticket(channel.ticket_us),
+            channel.tickets_breached.to_string(),
             times(channel.wait),
             times(channel.hardware),
             times(channel.delivery),
@@ -139,6 +144,13 @@ pub(crate) fn memory(totals: &MemoryTotals, leases: &[LeaseReport]) -> String {
 
 fn seconds(us: u64) -> String {
     format!("{}.{} s", us / 1_000_000, us / 100_000 % 10)
+}
+
+fn ticket(us: u32) -> String {
+    match us {
+        0 => "-".to_owned(),
+        us => format!("{}.{}", us / 1000, us / 100 % 10),
+    }
 }
 
 fn kib(bytes: u64) -> String {
