@@ -5,7 +5,7 @@
 //! reset. The driver knows nothing of clients, core nothing of registers.
 
 use crate::mem::addr::{ByteLen, PhysRange};
-use crate::picture::{PictureKind, Qp, RateControl};
+use crate::picture::{PictureBudget, PictureKind, Qp, RateControl};
 
 /// Names one encoder block. The T31 has one for video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +146,8 @@ pub struct EncodeJob {
     pub gop_qp: Qp,
     /// Rate control as it stands for this picture: what the hardware's own rate control is told.
     pub rate_control: RateControl,
+    /// What that aims at; the camera's formulas when absent.
+    pub budget: Option<PictureBudget>,
     /// The source picture: a checked range of exactly the channel's source length.
     pub source: PhysRange,
     /// Header.

@@ -5,7 +5,7 @@
 
 mod rate_control;
 
-pub use rate_control::{Psnr, QpDelta, RateControl, RateTuning};
+pub use rate_control::{PictureBudget, Psnr, QpDelta, RateControl, RateTuning};
 
 use core::fmt;
 use core::num::NonZeroU32;

@@ -209,10 +209,15 @@ impl Bench {
     }
 
     /// Goes on with another setup of a channel's rate.
+    ///
+    /// # Panics
+    /// When the setup has other pictures.
     pub fn change(&mut self, channel: usize, setup: ChannelSetup) {
         let channel = &mut self.channels[channel];
         channel.setup = setup;
         channel.rate.change(&setup);
+        let tuned = self.engine.tune_channel(channel.key, &setup);
+        tuned.expect("the same pictures");
     }
 
     /// Closes all channels and gives back what they did, the engine and how often the model's rules were broken.
@@ -247,6 +252,7 @@ impl Bench {
             qp,
             gop_qp: place.gop_qp,
             rate_control: channel.setup.rate_control,
+            budget: channel.rate.budget(),
             source: channel.source.0,
             header: channel.headers.picture(place, qp).expect("a header"),
         };

@@ -286,6 +286,7 @@ fn first_job(setup: &ChannelSetup, channel: ChannelKey, source: PhysRange) -> En
         qp,
         gop_qp: place.gop_qp,
         rate_control: setup.rate_control,
+        budget: None,
         source,
         header: headers.picture(place, qp).expect("a header"),
     }

@@ -102,6 +102,7 @@ fn a_picture_is_started_judged_and_copied_out_without_an_allocation() {
             qp,
             gop_qp: place.gop_qp,
             rate_control: setup.rate_control,
+            budget: None,
             source: part(half, setup.geometry.coded().source_len_bytes()),
             header: headers.picture(place, qp).expect("a header"),
         };

@@ -238,14 +238,30 @@ fn a_picture_that_the_encoder_reports_as_broken_fails_alone_and_nothing_is_reset
     let cases = [
         ("fill@6", FailReason::HardwareError),
         ("fill@6:153", FailReason::HardwareError),
-        ("overflow@6", FailReason::Overflow),
-        ("garbage@6", FailReason::Overflow),
     ];
     for (fault, reason) in cases {
         let story = play(&format!("body=pattern,fault={fault}"));
         story.check_lost(fault, reason, &clean);
         assert_eq!(story.status.resets, 0, "{fault}");
         assert!(story.resets_told().is_empty(), "{fault}");
+    }
+}
+
+#[test]
+fn a_picture_that_the_encoder_reports_as_too_large_is_encoded_once_more_as_an_idr() {
+    let clean = play("body=pattern");
+    for fault in ["overflow@6", "garbage@6"] {
+        let story = play(&format!("body=pattern,fault={fault}"));
+        assert_eq!(story.struck.ends, clean.struck.ends, "{fault}");
+        let at = usize::try_from(STRUCK).expect("small");
+        let kinds = story.struck.packets.iter().map(|(kind, _)| *kind);
+        let is_idr = |(index, kind)| (kind == PictureKind::Idr) == (index == 0 || index == at);
+        assert!(kinds.enumerate().all(is_idr), "{fault}");
+        assert_eq!(story.struck.gaps, [], "{fault}");
+        assert_eq!(story.other.ends, clean.other.ends, "{fault}");
+        assert_eq!(story.status.pictures_failed, 0, "{fault}");
+        assert_eq!(story.status.resets, 0, "{fault}");
+        assert!(story.log.contains("warning: a picture "), "{}", story.log);
     }
 }
 

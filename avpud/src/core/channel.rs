@@ -116,6 +116,8 @@ pub(super) struct Frame {
     /// So did every frame of the channel that was still before it.
     pub(super) kept: bool,
     pub(super) story: StoryNumber,
+    /// It was encoded once, and was too large.
+    pub(super) is_retried: bool,
 }
 
 /// The frame in the engine.
@@ -178,7 +180,7 @@ impl Channel {
             },
             announced: None,
             // One more: a frame is put in before another is dropped for it.
-            queue: VecDeque::with_capacity(usize::from(QUEUE_MAX) + 1),
+            queue: VecDeque::with_capacity(usize::from(QUEUE_MAX) + 2),
             held: VecDeque::new(),
             in_flight: None,
             delivering: VecDeque::with_capacity(DELIVERING_MAX),

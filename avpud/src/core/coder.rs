@@ -8,7 +8,7 @@ use crate::codec::gop::{Gop, Place};
 use crate::codec::rate_control::{Controller, PictureCost, RateController};
 use crate::job::PictureHeader;
 use crate::mem::addr::ByteLen;
-use crate::picture::{ChannelSetup, PictureKind, Qp};
+use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
 
 /// What decides how a channel's next picture is coded.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(super) struct Coder {
 pub(super) struct CodedPicture {
     pub(super) place: Place,
     pub(super) qp: Qp,
+    pub(super) budget: Option<PictureBudget>,
     pub(super) header: PictureHeader,
 }
 
@@ -70,7 +71,12 @@ impl Coder {
         let place = self.gop.start(qp);
         self.started = Some((kind, qp));
         match self.headers.picture(place, qp) {
-            Ok(header) => Ok(CodedPicture { place, qp, header }),
+            Ok(header) => Ok(CodedPicture {
+                place,
+                qp,
+                budget: self.rate.budget(),
+                header,
+            }),
             Err(error) => {
                 self.handle_lost(None);
                 Err(error)

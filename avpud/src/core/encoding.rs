@@ -10,7 +10,7 @@ use crate::core::timer::Timer;
 use crate::job::{ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome};
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureKind;
-use avpu_proto::types::{DropReason, FailReason, FrameEnd};
+use avpu_proto::types::{FailReason, FrameEnd};
 
 /// What becomes of a finished job, decided before the next one is chosen and carried out after.
 enum Settlement {
@@ -24,6 +24,8 @@ enum Settlement {
     Discard(FailReason),
     /// Not encoded.
     Fail(FailReason),
+    /// Too large; its frame waits for another attempt. Whether there is slice data to be let go.
+    Retry { has_payload: bool },
 }
 
 impl Broker {
@@ -108,6 +110,7 @@ impl Broker {
             qp: picture.qp,
             gop_qp: picture.place.gop_qp,
             rate_control: channel.parameters.setup.rate_control,
+            budget: picture.budget,
             source: frame.source,
             header: picture.header,
         }))
@@ -155,16 +158,23 @@ impl Broker {
         let settlement = match outcome {
             JobOutcome::Encoded(picture) => self.account(&run, &flight, &picture),
             JobOutcome::Failed(failure) => {
-                let claimed_bytes = match failure {
-                    JobFailure::Overflow { bytes, .. } => Some(bytes),
-                    _ => None,
+                let is_retried = match failure {
+                    JobFailure::Overflow { bytes, .. } => {
+                        self.account_overflow(key, &flight, bytes)
+                    }
+                    _ => {
+                        self.account_loss(key, None);
+                        false
+                    }
                 };
-                self.account_loss(key, claimed_bytes);
                 if failure == JobFailure::Device {
                     self.suspect(key);
                     self.give_up_if_damned();
                 }
-                Settlement::Fail(reason_of(failure))
+                match is_retried {
+                    true => Settlement::Retry { has_payload: false },
+                    false => Settlement::Fail(reason_of(failure)),
+                }
             }
         };
         self.offer(key);
@@ -189,6 +199,12 @@ impl Broker {
             Settlement::Fail(reason) => {
                 self.note_failure(key, job, outcome);
                 self.fail_frame(key, &flight.frame, reason);
+            }
+            Settlement::Retry { has_payload } => {
+                if has_payload {
+                    self.push(Output::Discard { job, channel: key });
+                }
+                self.note_failure(key, job, outcome);
             }
         }
         self.finish_channel(key);
@@ -218,8 +234,10 @@ impl Broker {
             .ring
             .reserve(ByteLen::new(needed), ByteLen::new(wanted));
         let Some(room) = room else {
-            self.account_loss(key, Some(needed));
-            return Settlement::Discard(FailReason::Overflow);
+            return match self.account_overflow(key, flight, needed) {
+                true => Settlement::Retry { has_payload: true },
+                false => Settlement::Discard(FailReason::Overflow),
+            };
         };
         channel.coder.handle_encoded(&PictureCost {
             len_bytes: needed,
@@ -327,8 +345,7 @@ impl Broker {
         self.end_frame(key, frame, FrameEnd::Failed(reason));
     }
 
-    /// A channel that lost too many pictures in a row cannot go on: its queue is dropped. Its readers are told once
-    /// nothing of it is under way ([`Broker::finish_channel`]).
+    /// A channel that lost too many pictures in a row cannot go on.
     fn give_up_if_hopeless(&mut self, key: ChannelKey) {
         let Some(channel) = self.channel_mut(key) else {
             return;
@@ -337,9 +354,7 @@ impl Broker {
         if !may_fail || channel.failures < FAILURES_MAX {
             return;
         }
-        channel.life = Life::Failing;
-        self.state_changed = true;
-        self.drop_queue(key, DropReason::ChannelClosed);
+        self.fail_channel(key);
     }
 
     pub(super) fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {

@@ -291,6 +291,15 @@ pub enum Note {
         /// Why.
         outcome: JobOutcome,
     },
+    /// A channel failed because a picture does not fit even as coarse as it allows.
+    ChannelTooLarge {
+        /// Channel.
+        channel: ChannelKey,
+        /// Quantiser of that picture.
+        qp: u8,
+        /// Its size.
+        bytes: u32,
+    },
     /// Memory came back overwritten at its guards, or they could not be looked at: it stays out of use.
     MemoryCondemned {
         /// The memory.

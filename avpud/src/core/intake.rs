@@ -156,6 +156,7 @@ impl Broker {
             in_rate: false,
             kept: false,
             story,
+            is_retried: false,
         })
     }
 

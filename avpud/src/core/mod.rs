@@ -38,6 +38,7 @@ mod recovery;
 mod refusal;
 mod report;
 mod retirement;
+mod retry;
 pub mod role;
 mod schedule;
 mod session;

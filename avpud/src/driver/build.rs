@@ -16,7 +16,8 @@ use crate::hw::layout::{
 use crate::job::{CavlcHandover, EncodeJob};
 use crate::mem::{AddressError, ByteLen, PhysAddr};
 use crate::picture::{
-    ChannelSetup, Coding, Entropy, FrameRate, PictureKind, PictureSize, Qp, RateControl,
+    ChannelSetup, Coding, Entropy, FrameRate, PictureBudget, PictureKind, PictureSize, Qp,
+    RateControl,
 };
 
 /// What all pictures of a channel have in common.
@@ -54,6 +55,8 @@ pub struct PictureWords {
     pub gop_qp: Qp,
     /// Rate control as it stands for this picture.
     pub rate_control: RateControl,
+    /// What that aims at; computed from the rates when absent.
+    pub budget: Option<PictureBudget>,
     /// Where its buffers are.
     pub addresses: Addresses,
     /// Bytes of the slice's NAL unit that software has written, start code included.
@@ -249,9 +252,12 @@ impl ListBuilder {
             return Ok(());
         };
         let settings = &self.settings;
-        let bits = self
-            .grid
-            .bits(target, max, settings.frame_rate, settings.gop_length.get());
+        let bits = match picture.budget {
+            Some(budget) => self.grid.bits_within(budget),
+            None => self
+                .grid
+                .bits(target, max, settings.frame_rate, settings.gop_length.get()),
+        };
         let (group_target, restart) = match picture.role {
             Role::Idr { group_target_bits } => (group_target_bits.unwrap_or(bits.idr), 1),
             Role::P { index, .. } => (bits.p, u32::from(index == NonZeroU32::MIN)),
@@ -386,6 +392,7 @@ impl PictureWords {
             qp: job.qp,
             gop_qp: job.gop_qp,
             rate_control: job.rate_control,
+            budget: job.budget,
             addresses: Addresses {
                 source_luma,
                 source_chroma: source_luma.checked_add(chroma_offset)?,

@@ -49,6 +49,7 @@ fn main_picture_2() -> PictureWords {
         qp: qp(45),
         gop_qp: qp(38),
         rate_control: vbr(2_000_000, 2_666_666),
+        budget: None,
         addresses: Addresses {
             source_luma: PhysAddr::new(0x0779_ff00),
             source_chroma: PhysAddr::new(0x0799_df00),
@@ -72,6 +73,7 @@ fn sub_picture_0() -> PictureWords {
         qp: qp(30),
         gop_qp: qp(30),
         rate_control: vbr(500_000, 500_000),
+        budget: None,
         addresses: Addresses {
             source_luma: PhysAddr::new(0x07a9_cf00),
             source_chroma: PhysAddr::new(0x07ad_6700),

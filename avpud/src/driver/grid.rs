@@ -3,7 +3,7 @@
 //! A group is a run of macroblocks of one row. A grid that does not tile the picture makes the core wait
 //! for ever, so the grid comes from the size alone and is never configured.
 
-use crate::picture::{BitRate, FrameRate, PictureSize};
+use crate::picture::{BitRate, FrameRate, PictureBudget, PictureSize};
 
 /// How a picture is divided into groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,21 @@ impl Grid {
         }
     }
 
+    /// What a group may cost in a picture with this budget.
+    pub fn bits_within(&self, budget: PictureBudget) -> GroupBits {
+        let share = |bits: u32| {
+            let of_group = u64::from(bits) * u64::from(self.group_size);
+            u32::try_from(of_group / u64::from(self.macroblocks)).unwrap_or(u32::MAX)
+        };
+        let most = (self.group_size * GROUP_BITS_PER_MACROBLOCK_MAX).min(TARGET_MAX_BITS);
+        let aim = share(budget.aim_bits).min(most);
+        GroupBits {
+            idr: aim,
+            p: aim,
+            mean: share(budget.mean_bits).min(MEAN_MAX_BITS),
+        }
+    }
+
     /// `rate * num / den`, for one group of one picture.
     fn share(&self, rate: BitRate, frame_rate: FrameRate, num: u128, den: u128) -> u32 {
         let of_rate = u128::from(rate.bps()) * u128::from(self.group_size);
@@ -161,6 +176,28 @@ mod tests {
                 "{ours} is far from {recorded}"
             );
         }
+    }
+
+    #[test]
+    fn a_budget_is_shared_by_all_macroblocks() {
+        let budget = |aim_bits, mean_bits| {
+            grid(640, 360).bits_within(PictureBudget {
+                aim_bits,
+                mean_bits,
+            })
+        };
+        // 40 by 23 macroblocks in groups of 5.
+        assert_eq!(
+            budget(18_400, 9_200),
+            GroupBits {
+                idr: 100,
+                p: 100,
+                mean: 50
+            }
+        );
+        let most = budget(u32::MAX, u32::MAX);
+        assert_eq!((most.idr, most.p), (16_000, 16_000));
+        assert!(most.mean <= MEAN_MAX_BITS);
     }
 
     #[test]

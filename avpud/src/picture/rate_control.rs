@@ -60,6 +60,15 @@ pub struct RateTuning {
     pub picture_max_bytes: Option<NonZeroU32>,
 }
 
+/// What the encoder's own control inside a picture aims at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PictureBudget {
+    /// Bits that the picture should take.
+    pub aim_bits: u32,
+    /// Bits that a picture takes in the long run, at the highest rate.
+    pub mean_bits: u32,
+}
+
 /// Quantiser steps from an IDR to the pictures around it, 0 to 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QpDelta(u8);

@@ -370,6 +370,10 @@ impl<D: Device> Server<D> {
                 outcome,
             } => warn!(self.log, "a picture failed"; "channel" => channel.index(),
                 "job" => job.value(), "outcome" => ?outcome, "suppressed" => suppressed),
+            Note::ChannelTooLarge { channel, qp, bytes } => {
+                error!(self.log, "a channel's pictures do not fit even at its highest QP";
+                    "channel" => channel.index(), "qp" => *qp, "bytes" => *bytes);
+            }
             Note::MemoryCondemned { memory, guards } => {
                 error!(self.log, "memory is out of use from here on"; "memory" => %memory,
                     "guards" => ?guards);

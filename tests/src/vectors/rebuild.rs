@@ -175,6 +175,7 @@ impl Rebuilder {
                 qp
             },
             rate_control: self.rate_control,
+            budget: None,
             addresses: inputs.addresses,
             written_bytes: u32::from(handover.written_bytes()),
             handover: CavlcHandover {

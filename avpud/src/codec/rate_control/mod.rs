@@ -17,7 +17,7 @@ mod tests;
 pub use fixed::Fixed;
 pub use rated::Rated;
 
-use crate::picture::{ChannelSetup, PictureKind, Qp, RateControl};
+use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp, RateControl};
 
 /// Chooses quantisers from what pictures turned out to cost.
 pub trait RateController {
@@ -50,15 +50,6 @@ pub struct Fullness {
     pub level_bits: u64,
     /// Bits it can hold.
     pub size_bits: u64,
-}
-
-/// What the encoder's own control inside a picture is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureBudget {
-    /// Bits that the picture should take.
-    pub aim_bits: u32,
-    /// Bits that a picture takes at the highest rate.
-    pub mean_bits: u32,
 }
 
 /// The controller of a channel: one of the kinds there are, without allocation.

@@ -9,8 +9,8 @@
 use super::bucket::Bucket;
 use super::settings::{BITS_MAX, Settings};
 use super::size::{MeanQp, SizeModel, steps_of};
-use super::{Fullness, PictureBudget, PictureCost, RateController};
-use crate::picture::{ChannelSetup, PictureKind, Qp};
+use super::{Fullness, PictureCost, RateController};
+use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
 
 /// A controller that keeps a bit rate.
 #[derive(Clone, Copy, Debug)]

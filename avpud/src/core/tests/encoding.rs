@@ -189,7 +189,7 @@ fn a_picture_that_did_not_fit_takes_the_one_that_refers_to_it_along() {
 }
 
 #[test]
-fn a_picture_larger_than_the_ring_is_an_overflow_and_the_next_is_an_idr() {
+fn a_picture_larger_than_the_ring_is_encoded_once_more_as_an_idr() {
     let mut world = World::new();
     let app = world.connect(1);
     let ring_bytes = 8192;
@@ -207,12 +207,64 @@ fn a_picture_larger_than_the_ring_is_an_overflow_and_the_next_is_an_idr() {
         world.submit(app, channel, address);
     }
     world.finish(1000, 100);
-    world.finish(1000, 9000);
-    assert_eq!(
-        world.ends(app).pop(),
-        Some(FrameEnd::Failed(FailReason::Overflow))
+    let lost = world.finish(1000, 9000);
+    assert_eq!(lost.kind, PictureKind::P);
+    let again = world.finish(1000, 200);
+    assert_eq!((again.kind, again.source), (PictureKind::Idr, lost.source));
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
+    let sequences = [0, 1, 2].map(|number| FrameEnd::Encoded {
+        sequence: Sequence::new(number),
+    });
+    assert_eq!(world.ends(app), sequences);
+}
+
+#[test]
+fn a_picture_that_never_fits_is_coarser_each_time_until_its_channel_fails() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let rate_control = types::RateControl::Cbr {
+        bitrate_bps: 400_000,
+        qp_min: 20,
+        qp_max: 34,
+    };
+    let opened = world.open(
+        app,
+        OpenChannel {
+            rate_control,
+            ring_bytes: 8192,
+            ..small()
+        },
     );
-    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    let channel = opened.channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    for _ in 0..5 {
+        world.submit(app, channel, address);
+    }
+    let mut last: Option<u8> = None;
+    let mut attempts = 0;
+    let mut ends = Vec::new();
+    while ends.len() < 5 {
+        let job = world.fail(JobFailure::Overflow {
+            bytes: 90_000,
+            budget: 8000,
+        });
+        assert_eq!(job.kind, PictureKind::Idr);
+        let qp = job.qp.value();
+        assert!(
+            last.is_none_or(|last| qp > last || qp == 34),
+            "{qp} after {last:?}"
+        );
+        last = Some(qp);
+        attempts += 1;
+        assert!(attempts < 10, "two attempts a frame at most");
+        ends.extend(world.ends(app));
+    }
+    assert_eq!(last, Some(34));
+    assert_eq!(attempts % 2, 0);
+    let lost = FrameEnd::Failed(FailReason::Overflow);
+    let dropped = FrameEnd::Dropped(DropReason::ChannelClosed);
+    let count = |wanted| ends.iter().filter(|end| **end == wanted).count();
+    assert_eq!((count(lost), count(dropped)), (2, 3));
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn job(number: u32, channel: ChannelKey, gop_index: u32) -> EncodeJob {
         qp: Qp::new(30).expect("a qp"),
         gop_qp: Qp::new(28).expect("a qp"),
         rate_control: size.rate_control,
+        budget: None,
         source: range(SOURCE, size.geometry.coded().source_len_bytes()),
         header: PictureHeader::new(&[0, 0, 0, 1, 0x65, 0x88], 10, CavlcHandover::default())
             .expect("a short header"),

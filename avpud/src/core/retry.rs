@@ -1,0 +1,60 @@
+//! A picture that is larger than what was there for it: coded once more, coarser and as an IDR.
+//!
+//! The second attempt is the last. When that is too large as well, its frame is lost like any other; and when it was
+//! coded as coarsely as the channel allows, no other attempt would fare better, so the channel fails.
+
+use crate::core::broker::Broker;
+use crate::core::channel::{Frame, InFlight, Life};
+use crate::core::event::Note;
+use crate::job::ChannelKey;
+use avpu_proto::types::DropReason;
+
+impl Broker {
+    /// A picture of `bytes` did not fit. Whether its frame waits for another attempt.
+    pub(super) fn account_overflow(
+        &mut self,
+        key: ChannelKey,
+        flight: &InFlight,
+        bytes: u32,
+    ) -> bool {
+        let Some(channel) = self.channel_mut(key) else {
+            return false;
+        };
+        let goes_on = matches!(channel.life, Life::Serving | Life::Draining { .. });
+        if !flight.frame.is_retried && goes_on {
+            channel.coder.handle_lost(Some(bytes));
+            channel.queue.push_front(Frame {
+                is_retried: true,
+                // It has been started in time; what it waits from now on nobody promised.
+                kept: false,
+                ..flight.frame
+            });
+            return true;
+        }
+        self.account_loss(key, Some(bytes));
+        let Some(channel) = self.channel_mut(key) else {
+            return false;
+        };
+        let coarsest = channel.parameters.setup.rate_control.range().max();
+        if goes_on && flight.qp >= coarsest.value() {
+            self.note(Note::ChannelTooLarge {
+                channel: key,
+                qp: flight.qp,
+                bytes,
+            });
+            self.fail_channel(key);
+        }
+        false
+    }
+
+    /// A channel cannot go on: its queue is dropped. Its readers are told once nothing of it is under way
+    /// ([`Broker::finish_channel`]).
+    pub(super) fn fail_channel(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        channel.life = Life::Failing;
+        self.state_changed = true;
+        self.drop_queue(key, DropReason::ChannelClosed);
+    }
+}
