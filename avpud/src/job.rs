@@ -71,7 +71,7 @@ impl JobId {
 }
 
 /// Bytes that one picture's header may take: SPS, PPS, SEI and slice header with start codes.
-pub const HEADER_LEN_MAX: usize = 256;
+pub const HEADER_LEN_MAX: usize = 448;
 
 /// The Annex B prefix of a picture, complete and with emulation prevention, built by `codec/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,16 @@ impl PictureHeader {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Its NAL units in order: `nal_unit_type` and the offset of the start code.
+    pub fn nal_units(&self) -> impl Iterator<Item = (u8, u16)> + '_ {
+        // Emulation prevention leaves this pattern to start codes.
+        let starts = (0_u16..).zip(self.bytes().windows(5));
+        starts.filter_map(|(offset, window)| match window {
+            [0, 0, 0, 1, nal] => Some((nal & 0x1f, offset)),
+            _ => None,
+        })
     }
 
     /// Bytes of the slice NAL unit among them.

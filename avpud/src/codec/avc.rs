@@ -3,7 +3,7 @@
 //! The encoder writes slice data only; what is said here must be what its command list says: profile
 //! tools, entropy coder, default scaling lists, deblocking offsets, `cabac_init_idc`, order counts. Every
 //! IDR is preceded by both parameter sets. Nothing is promised that is not kept: no buffering model and
-//! no picture structure without the messages that carry them, no colour description, because nobody
+//! no picture structure without the messages that carry them, no colour description but the range, because nobody
 //! tells the daemon what its clients' pictures look like.
 
 use core::fmt;
@@ -11,6 +11,7 @@ use core::fmt;
 use super::bits::{BitWriter, NalWriter, TooLong};
 use super::gop::Place;
 use super::level::{Level, LevelError, StreamRate};
+use super::sei::{self, UserData};
 use super::slice::SliceHeader;
 use crate::job::{CavlcHandover, HEADER_LEN_MAX, PictureHeader};
 use crate::picture::{
@@ -22,7 +23,26 @@ use crate::picture::{
 pub struct Headers {
     coding: Coding,
     level: Level,
+    description: Description,
+    /// Length of the sequence parameter set among the parameter sets, start code included.
+    sps_len_bytes: usize,
     parameter_sets: NalWriter<PARAMETER_SETS_LEN_MAX>,
+}
+
+/// What the stream says of its samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Luma and chroma use all values from 0 to 255, and not 16 to 235 and 240.
+    pub full_range: bool,
+}
+
+/// What stands before a picture besides the parameter sets and its slice header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// An access unit delimiter comes first.
+    pub delimiter: bool,
+    /// User data, in this order.
+    pub user_data: [Option<UserData>; 2],
 }
 
 /// Why a header could not be made.
@@ -41,6 +61,9 @@ const NAL_SPS: u8 = 0x27;
 const NAL_PPS: u8 = 0x28;
 const NAL_IDR: u8 = 0x25;
 const NAL_P: u8 = 0x21;
+/// Not referred to, so with `nal_ref_idc` 0.
+const NAL_DELIMITER: u8 = 0x09;
+const START_CODE_LEN_BYTES: usize = 4;
 
 const LOG2_MAX_FRAME_NUM: u32 = 4;
 const LOG2_MAX_POC_LSB: u32 = 10;
@@ -53,24 +76,41 @@ const DEBLOCK_OFFSET_DIV2: i32 = -1;
 /// the encoder's search range.
 const LOG2_MV_HORIZONTAL: u32 = 13;
 const LOG2_MV_VERTICAL: u32 = 10;
+const VIDEO_FORMAT_UNSPECIFIED: u32 = 5;
 
 impl Headers {
     /// The headers of a channel whose pictures have at most `picture_len_max_bytes` of slice data.
     pub fn new(setup: &ChannelSetup, picture_len_max_bytes: u32) -> Result<Self, HeaderError> {
-        Self::with_level(setup, level(setup, picture_len_max_bytes)?)
+        Self::described(setup, picture_len_max_bytes, Description::default())
     }
 
-    fn with_level(setup: &ChannelSetup, level: Level) -> Result<Self, HeaderError> {
+    /// The headers of a channel whose samples are as described.
+    pub fn described(
+        setup: &ChannelSetup,
+        picture_len_max_bytes: u32,
+        description: Description,
+    ) -> Result<Self, HeaderError> {
+        Self::with_level(setup, level(setup, picture_len_max_bytes)?, description)
+    }
+
+    fn with_level(
+        setup: &ChannelSetup,
+        level: Level,
+        description: Description,
+    ) -> Result<Self, HeaderError> {
         let coding = setup.coding;
         let mut parameter_sets = NalWriter::new();
         parameter_sets.start(NAL_SPS);
-        parameter_sets.payload(sps(setup, level).bytes()?);
+        parameter_sets.payload(sps(setup, level, description).bytes()?);
+        let sps_len_bytes = parameter_sets.bytes()?.len();
         parameter_sets.start(NAL_PPS);
         parameter_sets.payload(pps(coding).bytes()?);
         parameter_sets.bytes()?;
         Ok(Self {
             coding,
             level,
+            description,
+            sps_len_bytes,
             parameter_sets,
         })
     }
@@ -83,7 +123,7 @@ impl Headers {
         picture_len_max_bytes: u32,
     ) -> Result<Self, HeaderError> {
         let needed = level(setup, picture_len_max_bytes)?;
-        Self::with_level(setup, needed.max(self.level))
+        Self::with_level(setup, needed.max(self.level), self.description)
     }
 
     /// The level said.
@@ -96,8 +136,52 @@ impl Headers {
         Ok(self.parameter_sets.bytes()?)
     }
 
+    /// Both parameter sets as an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15, 5.3.3.1), for MP4; four bytes of
+    /// length before every NAL unit.
+    pub fn configuration_record(&self) -> Result<Vec<u8>, HeaderError> {
+        let too_long = TooLong {
+            room_bytes: PARAMETER_SETS_LEN_MAX,
+        };
+        let (sps, pps) = self
+            .parameter_sets
+            .bytes()?
+            .split_at_checked(self.sps_len_bytes)
+            .ok_or(too_long)?;
+        let unit = |bytes: &'_ [u8]| -> Result<(u16, Vec<u8>), HeaderError> {
+            let unit = bytes.get(START_CODE_LEN_BYTES..).ok_or(too_long)?;
+            let len = u16::try_from(unit.len()).map_err(|_| too_long)?;
+            Ok((len, unit.to_vec()))
+        };
+        let ((sps_len, sps), (pps_len, pps)) = (unit(sps)?, unit(pps)?);
+        // Version, then profile, constraints and level as in the set.
+        let mut record = vec![1];
+        record.extend(sps.get(1..4).ok_or(too_long)?);
+        // Bits that are reserved are ones; lengths take 3 + 1 bytes; one set of either kind.
+        record.extend([0xfc | 3, 0xe0 | 1]);
+        record.extend(sps_len.to_be_bytes());
+        record.extend(sps);
+        record.push(1);
+        record.extend(pps_len.to_be_bytes());
+        record.extend(pps);
+        if self.coding.profile() == Profile::High {
+            // 4:2:0, eight bits of luma and chroma, no extension.
+            record.extend([0xfc | 1, 0xf8, 0xf8, 0]);
+        }
+        Ok(record)
+    }
+
     /// Everything that stands before a picture's slice data.
     pub fn picture(&self, place: Place, qp: Qp) -> Result<PictureHeader, HeaderError> {
+        self.picture_behind(&Prefix::default(), place, qp)
+    }
+
+    /// The same with a prefix, in the order of the standard (7.4.1.2.3): delimiter, parameter sets, user data, slice.
+    pub fn picture_behind(
+        &self,
+        prefix: &Prefix,
+        place: Place,
+        qp: Qp,
+    ) -> Result<PictureHeader, HeaderError> {
         let entropy = self.coding.entropy();
         let header = slice_header(place, qp, entropy)?;
         let handover = header.handover(entropy);
@@ -106,13 +190,22 @@ impl Headers {
             room_bytes: HEADER_LEN_MAX,
         };
         let mut units = NalWriter::<HEADER_LEN_MAX>::new();
-        match place.kind {
-            PictureKind::Idr => {
-                units.units(self.parameter_sets.bytes()?);
-                units.start(NAL_IDR);
-            }
-            PictureKind::P => units.start(NAL_P),
+        if prefix.delimiter {
+            units.start(NAL_DELIMITER);
+            // primary_pic_type, then the trailing bits: I slices, or I and P slices.
+            units.payload(match place.kind {
+                PictureKind::Idr => &[0b0001_0000],
+                PictureKind::P => &[0b0011_0000],
+            });
         }
+        if place.kind == PictureKind::Idr {
+            units.units(self.parameter_sets.bytes()?);
+        }
+        sei::write(&mut units, prefix.user_data.iter().flatten());
+        units.start(match place.kind {
+            PictureKind::Idr => NAL_IDR,
+            PictureKind::P => NAL_P,
+        });
         units.payload(kept.ok_or(too_long)?);
         let handed = CavlcHandover {
             bit_count: handover.prefix_bits(),
@@ -181,7 +274,7 @@ pub fn slice_header(place: Place, qp: Qp, entropy: Entropy) -> Result<SliceHeade
     SliceHeader::new(header.bytes()?, len_bits).ok_or(too_long)
 }
 
-fn sps(setup: &ChannelSetup, level: Level) -> BitWriter {
+fn sps(setup: &ChannelSetup, level: Level, description: Description) -> BitWriter {
     let profile = setup.coding.profile();
     let mut sps = BitWriter::new();
     sps.bits(u32::from(profile.idc()), 8);
@@ -216,7 +309,7 @@ fn sps(setup: &ChannelSetup, level: Level) -> BitWriter {
     sps.flag(true); // direct_8x8_inference_flag
     cropping(&mut sps, setup.geometry);
     sps.flag(true); // vui_parameters_present_flag
-    vui(&mut sps, setup.frame_rate);
+    vui(&mut sps, setup.frame_rate, description);
     sps.trailing();
     sps
 }
@@ -235,11 +328,16 @@ fn cropping(sps: &mut BitWriter, geometry: Geometry) {
     }
 }
 
-fn vui(sps: &mut BitWriter, frame_rate: FrameRate) {
+fn vui(sps: &mut BitWriter, frame_rate: FrameRate, description: Description) {
     sps.flag(false); // aspect_ratio_info_present_flag
     sps.flag(false); // overscan_info_present_flag
     // Without a description range is limited by rule and colours are unspecified.
-    sps.flag(false); // video_signal_type_present_flag
+    sps.flag(description.full_range); // video_signal_type_present_flag
+    if description.full_range {
+        sps.bits(VIDEO_FORMAT_UNSPECIFIED, 3);
+        sps.flag(true); // video_full_range_flag
+        sps.flag(false); // colour_description_present_flag
+    }
     sps.flag(false); // chroma_loc_info_present_flag
     // A tick is half a picture. Clients may submit less often than they said, so the rate is a wish
     // and not fixed. A rate that does not fit its field is not said.

@@ -3,9 +3,11 @@
 use core::convert::Infallible;
 use core::num::NonZeroU32;
 
-use super::avc::{Headers, slice_header};
+use super::avc::{Headers, Prefix, slice_header};
 use super::gop::{Gop, IdrPicId, Place};
 use super::join::join;
+use super::sei::UserData;
+use crate::job::{HEADER_LEN_MAX, PictureHeader};
 use crate::picture::{
     BitRate, ChannelSetup, Coding, Entropy, FrameRate, Geometry, PictureKind, PictureSize, Profile,
     Qp, QpRange, RateControl, RateTuning, StreamCount,
@@ -148,6 +150,105 @@ fn two_idr_pictures_in_a_row_differ_in_their_headers() {
         first.expect("a header").bytes(),
         second.expect("a header").bytes()
     );
+}
+
+/// Type and bytes without start code of each unit that a header tells of.
+fn units(header: &PictureHeader) -> Vec<(u8, Vec<u8>)> {
+    let starts: Vec<(u8, usize)> = header
+        .nal_units()
+        .map(|(kind, offset)| (kind, usize::from(offset)))
+        .collect();
+    let ends = starts.iter().skip(1).map(|(_, offset)| *offset);
+    let ends = ends.chain([header.bytes().len()]);
+    let unit = |((kind, start), end): (&(u8, usize), usize)| {
+        assert_eq!(header.bytes()[*start..start + 4], [0, 0, 0, 1]);
+        (*kind, header.bytes()[start + 4..end].to_vec())
+    };
+    starts.iter().zip(ends).map(unit).collect()
+}
+
+#[test]
+fn delimiter_parameter_sets_and_user_data_stand_before_the_slice_in_this_order() {
+    let headers = Headers::new(&setup(640, 360, Coding::HIGH_CABAC), 0).expect("headers");
+    let data = |text: &[u8]| UserData::new(&[7; 16], text);
+    let prefix = Prefix {
+        delimiter: true,
+        user_data: [data(b"every"), data(b"once")],
+    };
+    let idr = headers.picture_behind(&prefix, place(0, IdrPicId::Zero), qp(30));
+    let units_of_idr = units(&idr.expect("a header"));
+    let kinds: Vec<u8> = units_of_idr.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [9, 7, 8, 6, 5]);
+    assert_eq!(units_of_idr[0].1, [0x09, 0x10]);
+    let mut both = vec![0x06];
+    for text in [b"every".as_slice(), b"once"] {
+        both.extend([5, 16 + u8::try_from(text.len()).expect("short")]);
+        both.extend([7; 16]);
+        both.extend(text);
+    }
+    both.push(0x80);
+    assert_eq!(units_of_idr[3].1, both);
+    let plain = headers.picture(place(0, IdrPicId::Zero), qp(30));
+    assert_eq!(units_of_idr[4], units(&plain.expect("a header"))[2]);
+
+    let prefix = Prefix {
+        delimiter: true,
+        user_data: [None; 2],
+    };
+    let p = headers.picture_behind(&prefix, place(1, IdrPicId::Zero), qp(30));
+    let units_of_p = units(&p.expect("a header"));
+    let kinds: Vec<u8> = units_of_p.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [9, 1]);
+    assert_eq!(units_of_p[0].1, [0x09, 0x30]);
+}
+
+#[test]
+fn the_longest_header_there_can_be_fits() {
+    let longest = UserData::new(&[0; 16], &[0; UserData::PAYLOAD_LEN_MAX_BYTES]);
+    let prefix = Prefix {
+        delimiter: true,
+        user_data: [longest; 2],
+    };
+    for coding in [Coding::HIGH_CABAC, Coding::BASELINE] {
+        let headers = Headers::new(&setup(1922, 1082, coding), 0).expect("headers");
+        for quantiser in 1..52 {
+            let header = headers.picture_behind(&prefix, place(0, IdrPicId::One), qp(quantiser));
+            assert_eq!(units(&header.expect("room")).len(), 5);
+        }
+    }
+    // Parameter sets of any size and rate have a bound of their own, and so has a slice header.
+    let spare = 128 - GOLDEN_HIGH.len() + 15;
+    let headers = Headers::new(&setup(1920, 1080, Coding::HIGH_CABAC), 0).expect("headers");
+    let header = headers.picture_behind(&prefix, place(0, IdrPicId::One), qp(51));
+    assert!(header.expect("room").bytes().len() + spare <= HEADER_LEN_MAX);
+}
+
+#[test]
+fn the_configuration_record_of_two_channels_is_these_bytes() {
+    for (coding, golden, tail) in [
+        (
+            Coding::HIGH_CABAC,
+            GOLDEN_HIGH,
+            [0xfd, 0xf8, 0xf8, 0].as_slice(),
+        ),
+        (Coding::BASELINE, GOLDEN_BASELINE, &[]),
+    ] {
+        let (width, height) = if coding == Coding::BASELINE {
+            (640, 360)
+        } else {
+            (1920, 1080)
+        };
+        let headers = Headers::new(&setup(width, height, coding), 0).expect("headers");
+        let record = headers.configuration_record().expect("a record");
+        let (sps, pps) = (&golden[4..golden.len() - 8], &golden[golden.len() - 4..]);
+        let mut expected = vec![1, sps[1], sps[2], sps[3], 0xff, 0xe1, 0];
+        expected.push(u8::try_from(sps.len()).expect("short"));
+        expected.extend(sps);
+        expected.extend([1, 0, 4]);
+        expected.extend(pps);
+        expected.extend(tail);
+        assert_eq!(record, expected);
+    }
 }
 
 const GOLDEN_HIGH: &[u8] = &[

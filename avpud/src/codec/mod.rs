@@ -10,5 +10,7 @@ pub mod bits;
 pub mod gop;
 pub mod join;
 pub mod level;
+pub mod psnr;
 pub mod rate_control;
+pub mod sei;
 pub mod slice;

@@ -270,6 +270,8 @@ impl Broker {
             Request::Reset(which) => self.reset(session, which),
             Request::Resume(which) => self.resume(session, which),
             Request::Reconfigure(wish) => self.reconfigure(session, wish),
+            Request::UserData(wish) => self.user_data(session, wish),
+            Request::ParameterSets(which) => self.parameter_sets(which),
             Request::Status => Ok(Some(self.status())),
             Request::Channels(page) => Ok(Some(self.channel_page(page))),
             Request::Clients(page) => Ok(Some(self.client_page(page))),
@@ -278,9 +280,7 @@ impl Broker {
             Request::Explain(which) => self.explain(&which),
             Request::Trace(page) => Ok(Some(self.trace_page(page))),
             Request::Fits(question) => self.fits(question),
-            Request::ParameterSets(_)
-            | Request::UserData(_)
-            | Request::Revoke(_)
+            Request::Revoke(_)
             | Request::ReleaseQuarantine(_)
             | Request::ImportBuffer(_) => Err(Refusal::Unsupported(
                 "expected a request that this daemon serves, found one that it only knows by name"

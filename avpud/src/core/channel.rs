@@ -8,6 +8,7 @@
 //! Frames are encoded in the order of their acceptance, at most one of a channel at a time. A frame is in exactly one
 //! place: the queue, the engine (`in_flight`), or the shell's hands (`delivering`).
 
+use crate::codec::sei::UserData;
 use crate::core::arbiter::Head;
 use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
@@ -24,14 +25,15 @@ use crate::core::reconfigure::Retuning;
 use crate::core::sources::Holder;
 use crate::core::stats::ChannelStats;
 use crate::core::story::StoryNumber;
+use crate::core::stream_data::UserDataDue;
 use crate::core::ticket::Contract;
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, JobId};
 use crate::mem::addr::{ByteLen, PhysRange};
 use crate::picture::PictureKind;
-use avpu_proto::limits::QUEUE_MAX;
+use avpu_proto::limits::{NAL_UNITS_MAX, QUEUE_MAX};
 use avpu_proto::reply::IdrPromised;
-use avpu_proto::types::{ChannelId, ChannelState, FrameNumber, Join, Sequence};
+use avpu_proto::types::{ChannelId, ChannelState, FrameNumber, Join, NalUnit, Sequence};
 use std::collections::VecDeque;
 
 /// An encode channel.
@@ -58,6 +60,7 @@ pub(super) struct Channel {
     pub(super) coder: Coder,
     /// What was changed and the coder has not taken over yet.
     pub(super) retuning: Option<Retuning>,
+    pub(super) user_data: UserDataDue,
     /// Which of the submitted frames are encoded.
     pub(super) decimation: Decimation,
     /// Largest slice data that a stream buffer takes.
@@ -110,6 +113,7 @@ pub(super) struct Frame {
     pub(super) timestamp: u64,
     pub(super) cookie: u64,
     pub(super) force_idr: bool,
+    pub(super) user_data: Option<UserData>,
     pub(super) accepted: Micros,
     /// It came no sooner than the channel's rate allows.
     pub(super) in_rate: bool,
@@ -128,6 +132,8 @@ pub(super) struct InFlight {
     pub(super) kind: PictureKind,
     pub(super) qp: u8,
     pub(super) header_len: ByteLen,
+    /// Where the NAL units begin; the header has all start codes.
+    pub(super) nal_units: [NalUnit; NAL_UNITS_MAX],
     /// What it refers to was not delivered.
     pub(super) reference_lost: bool,
 }
@@ -171,6 +177,7 @@ impl Channel {
             owner: Some(of.owner),
             pid: of.pid,
             retuning: None,
+            user_data: UserDataDue::default(),
             decimation: Decimation::new(of.parameters.fps, of.parameters.fps_out),
             picture_max: of.picture_max,
             parameters: of.parameters,

@@ -3,9 +3,9 @@
 //! Call order as of the [`Gop`]: [`Coder::start`], then exactly one of [`Coder::handle_encoded`] and
 //! [`Coder::handle_lost`].
 
-use crate::codec::avc::{HeaderError, Headers};
+use crate::codec::avc::{HeaderError, Headers, Prefix};
 use crate::codec::gop::{Gop, Place};
-use crate::codec::rate_control::{Controller, PictureCost, RateController};
+use crate::codec::rate_control::{Controller, Fullness, PictureCost, RateController};
 use crate::job::PictureHeader;
 use crate::mem::addr::ByteLen;
 use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
@@ -64,13 +64,23 @@ impl Coder {
         self.rate = Controller::new(setup);
     }
 
+    /// What the next picture will be.
+    pub(super) fn next_kind(&self) -> PictureKind {
+        self.gop.next_kind()
+    }
+
+    /// How full rate control's buffer is, in thousandths; 0 without one.
+    pub(super) fn buffer_permille(&self) -> u16 {
+        self.rate.fullness().map_or(0, Fullness::permille)
+    }
+
     /// Starts the next picture. After an error nothing is started.
-    pub(super) fn start(&mut self) -> Result<CodedPicture, HeaderError> {
+    pub(super) fn start(&mut self, prefix: &Prefix) -> Result<CodedPicture, HeaderError> {
         let kind = self.gop.next_kind();
         let qp = self.rate.choose(kind);
         let place = self.gop.start(qp);
         self.started = Some((kind, qp));
-        match self.headers.picture(place, qp) {
+        match self.headers.picture_behind(prefix, place, qp) {
             Ok(header) => Ok(CodedPicture {
                 place,
                 qp,

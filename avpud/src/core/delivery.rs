@@ -8,8 +8,9 @@
 use crate::core::time::Micros;
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureKind;
+use avpu_proto::limits::NAL_UNITS_MAX;
 use avpu_proto::ring::{RingError, RingLayout, is_before};
-use avpu_proto::types::{ChannelId, Epoch, FrameNumber, Sequence};
+use avpu_proto::types::{ChannelId, Epoch, FrameNumber, NalUnit, Sequence};
 use std::collections::VecDeque;
 
 /// A packet in the ring.
@@ -40,6 +41,14 @@ pub(super) struct PacketPicture {
     pub(super) started: Micros,
     pub(super) done: Micros,
     pub(super) sse_luma: u64,
+    /// Hundredths of a decibel; 0 where the device does not say.
+    pub(super) psnr_cdb: u16,
+    /// Mean of the macroblocks.
+    pub(super) qp_mean: u8,
+    /// Fullness of rate control's buffer behind it, in thousandths.
+    pub(super) buffer_permille: u16,
+    /// Where its NAL units begin.
+    pub(super) nal_units: [NalUnit; NAL_UNITS_MAX],
     /// Somebody had asked for it. Known once it is delivered.
     pub(super) asked_for: bool,
 }
@@ -272,6 +281,10 @@ mod tests {
             started: Micros::new(0),
             done: Micros::new(0),
             sse_luma: 0,
+            psnr_cdb: 0,
+            qp_mean: 30,
+            buffer_permille: 0,
+            nal_units: Default::default(),
             asked_for: false,
         }
     }

@@ -1,5 +1,6 @@
 //! Pictures go to the engine and come back: one at a time, the next one chosen before the last is reported.
 
+use crate::codec::psnr::psnr_cdb;
 use crate::codec::rate_control::PictureCost;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::{Channel, Delivering, FAILURES_MAX, Frame, InFlight, Life};
@@ -7,10 +8,14 @@ use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
 use crate::core::event::{Note, Output};
 use crate::core::timer::Timer;
-use crate::job::{ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome};
+use crate::job::{
+    ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome, PictureHeader,
+    PictureStats,
+};
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureKind;
-use avpu_proto::types::{FailReason, FrameEnd};
+use avpu_proto::limits::NAL_UNITS_MAX;
+use avpu_proto::types::{FailReason, FrameEnd, NalUnit};
 
 /// What becomes of a finished job, decided before the next one is chosen and carried out after.
 enum Settlement {
@@ -86,7 +91,8 @@ impl Broker {
         if core::mem::take(&mut channel.restarts) {
             channel.coder.restart(&channel.parameters.setup);
         }
-        let Ok(picture) = channel.coder.start() else {
+        let prefix = channel.prefix(channel.coder.next_kind(), &frame);
+        let Ok(picture) = channel.coder.start(&prefix) else {
             channel.lose_reference();
             self.give_up_if_hopeless(key);
             return Some(Err(frame));
@@ -98,6 +104,7 @@ impl Broker {
             kind: picture.place.kind,
             qp: picture.qp.value(),
             header_len,
+            nal_units: nal_units(&picture.header),
             reference_lost: false,
         });
         channel.stats.wait.record(now.since_us(frame.accepted));
@@ -244,6 +251,10 @@ impl Broker {
             qp_sum: picture.stats.qp_sum,
             sse_luma: picture.stats.sse_luma,
         });
+        let geometry = channel.parameters.setup.geometry;
+        let macroblocks = geometry.coded().macroblocks();
+        let samples =
+            u64::from(geometry.visible().width()) * u64::from(geometry.visible().height());
         let settlement = Settlement::Deliver {
             tail: room.tail,
             position: room.position,
@@ -264,6 +275,10 @@ impl Broker {
                 started: run.started,
                 done: now,
                 sse_luma: picture.stats.sse_luma,
+                psnr_cdb: psnr_cdb(picture.stats.sse_luma, samples),
+                qp_mean: qp_mean(&picture.stats, macroblocks).unwrap_or(flight.qp),
+                buffer_permille: channel.coder.buffer_permille(),
+                nal_units: flight.nal_units,
                 asked_for: false,
             },
         });
@@ -364,6 +379,25 @@ impl Broker {
             outcome,
         });
     }
+}
+
+/// Where the NAL units of a packet with this header begin.
+fn nal_units(header: &PictureHeader) -> [NalUnit; NAL_UNITS_MAX] {
+    let mut units = [NalUnit::default(); NAL_UNITS_MAX];
+    for (unit, (nal_type, offset_bytes)) in units.iter_mut().zip(header.nal_units()) {
+        *unit = NalUnit {
+            nal_type,
+            offset_bytes,
+        };
+    }
+    units
+}
+
+/// Mean quantiser of a picture's macroblocks; `None` where the device does not say.
+fn qp_mean(stats: &PictureStats, macroblocks: u32) -> Option<u8> {
+    let rounded = stats.qp_sum.saturating_add(macroblocks / 2);
+    let mean = rounded.checked_div(macroblocks)?;
+    u8::try_from(mean).ok().filter(|_| stats.qp_sum > 0)
 }
 
 const fn reason_of(failure: JobFailure) -> FailReason {

@@ -118,6 +118,7 @@ impl Broker {
         let mut frame = self.enrol(asker, key, frame)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         frame.in_rate = channel.contract.admit(frame.accepted);
+        frame.user_data = channel.take_user_data();
         frame.kept = frame.in_rate && channel.keeps_rate();
         channel.queue.push_back(frame);
         self.offer(key);
@@ -152,6 +153,7 @@ impl Broker {
             timestamp: frame.timestamp,
             cookie: frame.cookie,
             force_idr: frame.force_idr,
+            user_data: None,
             accepted,
             in_rate: false,
             kept: false,

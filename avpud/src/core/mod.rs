@@ -46,6 +46,7 @@ mod sources;
 mod stats;
 mod story;
 mod stream_control;
+mod stream_data;
 mod suspicion;
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,6 @@ impl Parameters {
             Codec::Hevc => return Err(unsupported("expected codec avc, found hevc")),
             Codec::Jpeg => return Err(unsupported("expected codec avc, found jpeg")),
         }
-        refuse_later_wishes(&wish)?;
         let geometry = geometry(&wish, config)?;
         let fps = frame_rate(wish.fps)?;
         let fps_out = frame_rate_out(wish.fps_out, fps)?;
@@ -93,17 +92,6 @@ impl Parameters {
             wish,
         })
     }
-}
-
-/// What the wire can say and the daemon does not do yet.
-fn refuse_later_wishes(wish: &OpenChannel) -> Result<(), Refusal> {
-    let plain = !wish.access_unit_delimiters;
-    if plain {
-        return Ok(());
-    }
-    Err(unsupported(
-        "expected a channel without access unit delimiters, found one with them",
-    ))
 }
 
 fn geometry(wish: &OpenChannel, config: &BrokerConfig) -> Result<Geometry, Refusal> {

@@ -228,9 +228,11 @@ impl Reader {
             done_us: TimeUs::new(picture.done.value()),
             frame: picture.frame,
             sse_luma: picture.sse_luma,
-            qp_mean: picture.qp,
+            psnr_cdb: picture.psnr_cdb,
+            qp_mean: picture.qp_mean,
+            buffer_permille: picture.buffer_permille,
+            nal_units: picture.nal_units,
             last: picture.is_last,
-            ..Packet::default()
         })
     }
 

@@ -20,7 +20,8 @@ impl Broker {
         let mut unsupported = vec![
             "codec hevc is not supported yet".to_owned(),
             "codec jpeg is not supported yet".to_owned(),
-            "pre-roll budgets and access unit delimiters are not supported yet".to_owned(),
+            "intra refresh, regions of interest, long-term references and layers are not supported"
+                .to_owned(),
         ];
         let known = [Profile::High, Profile::Main, Profile::Baseline];
         let missing = known.iter().filter(|p| !config.profiles.contains(p));
@@ -169,6 +170,7 @@ impl Broker {
             preroll_bytes: channel.preroll_bytes(),
             idr_demanded: stats.idr_demanded,
             fps_out: parameters.fps_out,
+            buffer_permille: channel.coder.buffer_permille(),
             ..ChannelReport::default()
         }
     }

@@ -13,9 +13,10 @@ use crate::core::intake::wrong_state;
 use crate::core::refusal::Refusal;
 use crate::job::ChannelKey;
 use crate::picture::PictureKind;
+use avpu_proto::limits::NAL_UNITS_MAX;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Drain, Flush, Reset, Resume};
-use avpu_proto::types::DropReason;
+use avpu_proto::types::{DropReason, NalUnit};
 
 impl Broker {
     pub(super) fn drain(&mut self, session: SessionKey, request: u16, which: Drain) -> Answer {
@@ -119,7 +120,16 @@ impl PacketPicture {
             started: now,
             done: now,
             sse_luma: 0,
+            psnr_cdb: 0,
+            qp_mean: 0,
+            buffer_permille: 0,
+            nal_units: [NO_NAL_UNIT; NAL_UNITS_MAX],
             asked_for: false,
         }
     }
 }
+
+const NO_NAL_UNIT: NalUnit = NalUnit {
+    nal_type: 0,
+    offset_bytes: 0,
+};

@@ -15,4 +15,5 @@ mod retiring;
 mod rights;
 mod sources;
 mod stream_control;
+mod stream_data;
 mod world;

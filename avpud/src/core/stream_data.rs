@@ -1,0 +1,88 @@
+//! What goes with pictures beside their slice data: user data inside the stream, parameter sets outside of it.
+
+use crate::codec::avc::Prefix;
+use crate::codec::sei::UserData;
+use crate::core::broker::{Answer, Broker};
+use crate::core::channel::{Channel, Frame};
+use crate::core::event::SessionKey;
+use crate::core::intake::wrong_state;
+use crate::core::refusal::Refusal;
+use crate::picture::PictureKind;
+use avpu_proto::limits::USER_DATA_BYTES_MAX;
+use avpu_proto::reply::{ParameterSetBytes, Reply};
+use avpu_proto::request;
+use avpu_proto::types::Bytes;
+
+/// User data that a channel still has to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct UserDataDue {
+    /// With the next picture that is submitted.
+    next: Option<UserData>,
+    /// With every IDR.
+    every_idr: Option<UserData>,
+}
+
+const _: () = assert!(UserData::PAYLOAD_LEN_MAX_BYTES == USER_DATA_BYTES_MAX);
+
+impl Broker {
+    pub(super) fn user_data(&mut self, session: SessionKey, wish: request::UserData) -> Answer {
+        self.check_serving()?;
+        let id = wish.channel;
+        let key = self.owned(session, id)?;
+        let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
+        if channel.has_ended() {
+            return Err(wrong_state(channel));
+        }
+        if wish.payload.0.is_empty() {
+            channel.user_data = UserDataDue::default();
+            return Ok(Some(Reply::Done));
+        }
+        let data = UserData::new(&wish.uuid.0, &wish.payload.0).ok_or_else(|| {
+            Refusal::Invalid(format!(
+                "expected a uuid of {} bytes and at most {USER_DATA_BYTES_MAX} bytes of user data, found {} and {}",
+                UserData::UUID_LEN_BYTES,
+                wish.uuid.0.len(),
+                wish.payload.0.len()
+            ))
+        })?;
+        if wish.every_idr {
+            channel.user_data.every_idr = Some(data);
+        } else {
+            channel.user_data.next = Some(data);
+        }
+        Ok(Some(Reply::Done))
+    }
+
+    /// The parameter sets that the channel's next IDR will have.
+    pub(super) fn parameter_sets(&self, wish: request::ParameterSets) -> Answer {
+        let key = self.named(wish.channel, wish.name)?;
+        let gone = Refusal::NoSuchChannel(wish.channel);
+        let headers = self.channel(key).ok_or(gone)?.headers();
+        let internal = |error: crate::codec::avc::HeaderError| Refusal::Internal(error.to_string());
+        let annex_b = headers.parameter_sets().map_err(internal)?.to_vec();
+        let avcc = headers.configuration_record().map_err(internal)?;
+        Ok(Some(Reply::ParameterSets(ParameterSetBytes {
+            annex_b: Bytes(annex_b),
+            avcc: Bytes(avcc),
+        })))
+    }
+}
+
+impl Channel {
+    /// The user data that was meant for the frame that is submitted now.
+    pub(super) const fn take_user_data(&mut self) -> Option<UserData> {
+        self.user_data.next.take()
+    }
+
+    /// What stands before the next picture, which is of this kind and made of this frame.
+    pub(super) fn prefix(&self, kind: PictureKind, frame: &Frame) -> Prefix {
+        let idr_data = self.user_data.every_idr;
+        Prefix {
+            delimiter: self.parameters.wish.access_unit_delimiters,
+            user_data: [
+                idr_data.filter(|_| kind == PictureKind::Idr),
+                frame.user_data,
+            ],
+        }
+    }
+}
