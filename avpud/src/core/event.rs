@@ -144,6 +144,10 @@ pub enum Guards {
 
 /// What must happen now.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a job in a box would be an allocation for every picture"
+)]
 pub enum Output {
     /// Send a reply.
     Reply {

@@ -171,7 +171,6 @@ impl Broker {
             idr_demanded: stats.idr_demanded,
             fps_out: parameters.fps_out,
             buffer_permille: channel.coder.buffer_permille(),
-            ..ChannelReport::default()
         }
     }
 
