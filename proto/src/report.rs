@@ -148,6 +148,9 @@ pub struct ChannelReport {
     pub buffer_permille: u16,
     /// IDR pictures that somebody asked for.
     pub idr_demanded: u32,
+    /// Pictures of the group that is under way: less than `gop_length` where it was shortened to keep the IDRs of
+    /// channels apart; 0 before the first picture.
+    pub gop_length_now: u32,
 }
 
 /// One connection.

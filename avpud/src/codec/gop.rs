@@ -13,6 +13,10 @@ use crate::picture::{PictureKind, Qp};
 #[derive(Clone, Copy, Debug)]
 pub struct Gop {
     length: NonZeroU32,
+    /// Pictures of the group that the last IDR began.
+    group: NonZeroU32,
+    /// That IDR came because the group before it was complete.
+    is_periodic: bool,
     /// Index of the next picture if it refers to the one before.
     next_index: u32,
     has_reference: bool,
@@ -50,6 +54,8 @@ impl Gop {
     pub fn new(length: NonZeroU32) -> Self {
         Self {
             length,
+            group: length,
+            is_periodic: false,
             next_index: 0,
             has_reference: false,
             is_idr_forced: false,
@@ -84,16 +90,33 @@ impl Gop {
             "a group of pictures changes between two pictures"
         );
         self.length = length;
+        self.group = length;
         if self.next_index >= length.get() {
             self.next_index = 0;
         }
+    }
+
+    /// Whether the last IDR that was started came because the group before it was complete.
+    pub fn is_periodic(&self) -> bool {
+        self.is_periodic
+    }
+
+    /// Pictures of the group that the last IDR that was started began.
+    pub fn group(&self) -> NonZeroU32 {
+        self.group
+    }
+
+    /// Ends the group of the IDR in flight after `pictures`, or after the usual length if that is less. The groups
+    /// after it are as long as usual.
+    pub fn end_group_after(&mut self, pictures: NonZeroU32) {
+        self.group = pictures.min(self.length);
     }
 
     /// Pictures that are left in this group, the next one included; the whole length before an IDR.
     pub fn pictures_left(&self) -> u32 {
         match self.next_kind() {
             PictureKind::Idr => self.length.get(),
-            PictureKind::P => self.length.get() - self.next_index,
+            PictureKind::P => self.group.get() - self.next_index,
         }
     }
 
@@ -110,7 +133,9 @@ impl Gop {
         let index = match kind {
             PictureKind::Idr => {
                 self.idr_qp = qp;
+                self.is_periodic = self.has_reference && !self.is_idr_forced;
                 self.is_idr_forced = false;
+                self.group = self.length;
                 0
             }
             PictureKind::P => self.next_index,
@@ -132,7 +157,7 @@ impl Gop {
     pub fn handle_encoded(&mut self) {
         let place = self.in_flight.take().expect("a picture is in flight");
         self.has_reference = true;
-        self.next_index = (place.index + 1) % self.length.get();
+        self.next_index = (place.index + 1) % self.group.get();
         // Only an IDR that a decoder sees uses its number up.
         if place.kind == PictureKind::Idr {
             self.idr_pic_id = place.idr_pic_id.other();
@@ -239,6 +264,26 @@ mod tests {
         assert_eq!((again.kind, again.index), (PictureKind::Idr, 0));
         assert_ne!(again.idr_pic_id, first.idr_pic_id);
         assert_eq!(encode(&mut gop).index, 1);
+    }
+
+    #[test]
+    fn one_group_is_shortened_and_those_after_it_are_not() {
+        let mut gop = gop(5);
+        gop.start(Qp::MAX);
+        assert!(!gop.is_periodic(), "the first");
+        gop.end_group_after(NonZeroU32::new(3).expect("3"));
+        gop.handle_encoded();
+        assert_eq!((gop.pictures_left(), gop.group().get()), (2, 3));
+        let kinds: Vec<_> = (0..8).map(|_| encode(&mut gop).kind).collect();
+        use PictureKind::{Idr, P};
+        assert_eq!(kinds, [P, P, Idr, P, P, P, P, Idr]);
+        assert!(gop.is_periodic());
+        gop.force_idr();
+        gop.start(Qp::MAX);
+        assert!(!gop.is_periodic(), "forced");
+        // No group is longer than usual.
+        gop.end_group_after(NonZeroU32::new(9).expect("9"));
+        assert_eq!(gop.group().get(), 5);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::core::keyframe::KeyFrames;
 use crate::core::liveness::Liveness;
 use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
+use crate::core::phase::Phase;
 use crate::core::pool::Lease;
 use crate::core::reader::Reader;
 use crate::core::reconfigure::Retuning;
@@ -72,6 +73,8 @@ pub(super) struct Channel {
     pub(super) ring: Ring,
     pub(super) readers: Vec<Reader>,
     pub(super) stats: ChannelStats,
+    /// When its periodic IDRs come; `None` before the first one, and after a change.
+    pub(super) phase: Option<Phase>,
     /// Who asked for an IDR.
     pub(super) key_frames: KeyFrames,
     /// The next picture begins a stream that knows nothing of the one before.
@@ -199,6 +202,7 @@ impl Channel {
             ring: of.ring,
             readers: Vec::new(),
             stats: ChannelStats::new(),
+            phase: None,
             key_frames: KeyFrames::default(),
             restarts: false,
             liveness: Liveness::default(),

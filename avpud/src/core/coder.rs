@@ -9,6 +9,7 @@ use crate::codec::rate_control::{Controller, Fullness, PictureCost, RateControll
 use crate::job::PictureHeader;
 use crate::mem::addr::ByteLen;
 use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
+use core::num::NonZeroU32;
 
 /// What decides how a channel's next picture is coded.
 #[derive(Debug)]
@@ -50,6 +51,16 @@ impl Coder {
     /// The headers as they are now.
     pub(super) fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// The group of pictures.
+    pub(super) fn gop(&self) -> &Gop {
+        &self.gop
+    }
+
+    /// Ends the group of the IDR in flight after so many pictures.
+    pub(super) fn end_group_after(&mut self, pictures: NonZeroU32) {
+        self.gop.end_group_after(pictures);
     }
 
     /// Makes the next picture an IDR.

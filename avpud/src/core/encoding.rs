@@ -138,6 +138,9 @@ impl Broker {
         self.note_start(&job);
         self.timers.arm(Timer::Watchdog(job.engine), deadline);
         self.expect_progress(job.engine, &run, deadline);
+        if job.kind == PictureKind::Idr {
+            self.space_idrs(job.channel);
+        }
         self.push(Output::Submit(job));
     }
 

@@ -30,6 +30,7 @@ mod opening;
 mod outlook;
 mod overload;
 mod parameters;
+mod phase;
 mod pool;
 mod reader;
 mod reading;

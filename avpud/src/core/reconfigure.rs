@@ -141,6 +141,7 @@ impl Broker {
         };
         let setup = channel.parameters.setup;
         channel.coder.change(&setup, retuning.headers);
+        channel.phase = None;
         if retuning.needs_idr {
             channel.coder.force_idr();
         }

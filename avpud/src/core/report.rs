@@ -169,6 +169,10 @@ impl Broker {
             tickets_breached: stats.tickets_breached,
             preroll_bytes: channel.preroll_bytes(),
             idr_demanded: stats.idr_demanded,
+            gop_length_now: match stats.packets_out {
+                0 => 0,
+                _ => channel.coder.gop().group().get(),
+            },
             fps_out: parameters.fps_out,
             buffer_permille: channel.coder.buffer_permille(),
         }
@@ -296,6 +300,7 @@ mod tests {
             },
             buffer_permille: u16::MAX,
             idr_demanded: u32::MAX,
+            gop_length_now: u32::MAX,
         }
     }
 

@@ -209,3 +209,70 @@ fn a_reader_that_connects_anew_for_every_request_gets_four_idrs_a_second() {
     }
     assert!((7..=8).contains(&idrs), "{idrs} IDRs in two seconds");
 }
+
+/// Lets cameras deliver a picture each at the same moment, for so many periods. Answers for each moment which cameras'
+/// pictures became IDRs.
+fn run(world: &mut World, cameras: &[Source], moments: u32) -> Vec<Vec<usize>> {
+    let mut idrs = Vec::new();
+    for _ in 0..moments {
+        for (app, channel, address) in cameras {
+            world.submit(*app, *channel, *address);
+        }
+        let mut now = Vec::new();
+        for _ in cameras {
+            let job = world.finish(2000, 100);
+            if job.kind == PictureKind::Idr {
+                let source = job.source.start().value();
+                let mut all = cameras.iter();
+                now.extend(all.position(|camera| camera.2.value() == source));
+            }
+        }
+        idrs.push(now);
+        world.pass(40_000 - 2000 * u64::try_from(cameras.len()).expect("few"));
+    }
+    idrs
+}
+
+#[test]
+fn periodic_idrs_of_channels_that_start_together_never_fall_into_one_window() {
+    let mut world = World::new();
+    let cameras: Vec<Source> = (1..=4).map(|number| world.ready_channel(number)).collect();
+    let idrs = run(&mut world, &cameras, 400);
+    assert_eq!(idrs[0].len(), 4, "a stream begins with an IDR");
+    assert!(idrs.iter().skip(1).all(|now| now.len() <= 1), "{idrs:?}");
+    for camera in 0..cameras.len() {
+        let moments: Vec<usize> = (0..idrs.len())
+            .filter(|moment| idrs[*moment].contains(&camera))
+            .collect();
+        let groups: Vec<usize> = moments.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!((47..=50).contains(&groups[0]), "{groups:?}");
+        assert!(
+            groups.iter().skip(1).all(|group| *group == 50),
+            "{groups:?}"
+        );
+    }
+    let mut shown: Vec<u32> = Vec::new();
+    if let Reply::Channels(listing) = world.ask(cameras[0].0, Request::Channels(Page::default())) {
+        shown.extend(listing.entries.iter().map(|entry| entry.0.gop_length_now));
+    }
+    assert_eq!(shown, [50; 4]);
+}
+
+#[test]
+fn an_idr_on_demand_does_not_bring_the_periodic_ones_together() {
+    let mut world = World::new();
+    let cameras: Vec<Source> = (1..=3).map(|number| world.ready_channel(number)).collect();
+    run(&mut world, &cameras, 30);
+    for moment in 0..120 {
+        // At some moment it would be another camera's.
+        let (app, channel, _) = cameras[moment % 3];
+        ask(&mut world, app, channel);
+        let asked = run(&mut world, &cameras, 1);
+        assert!(asked[0].contains(&(moment % 3)), "{moment}: {asked:?}");
+        let after = run(&mut world, &cameras, 60);
+        assert!(
+            after.iter().all(|now| now.len() <= 1),
+            "{moment}: {after:?}"
+        );
+    }
+}
