@@ -60,6 +60,7 @@ fn world() -> World {
         system_memory: Vec::new(),
         rights: Rights::default(),
         client_limits: ClientLimits::default(),
+        quarantine_us: Some(1_000_000),
         source_alignment: Alignment::constant(256),
         channels_max: 8,
         picture_min: (16, 16),

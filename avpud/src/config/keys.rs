@@ -26,6 +26,8 @@ pub enum Setting {
     Arena,
     /// `[memory] source-windows`.
     SourceWindows,
+    /// `[memory] quarantine-ms`.
+    Quarantine,
     /// `[rights] publish-users`.
     PublishUsers,
     /// `[rights] publish-groups`.
@@ -129,6 +131,13 @@ pub(super) const KEYS: &[Key] = &[
         name: "source-windows",
         value: "SIZE@BASE[,...]",
         help: "memory of other allocators that frames may lie in",
+    },
+    Key {
+        setting: Setting::Quarantine,
+        section: "memory",
+        name: "quarantine-ms",
+        value: "MS|never",
+        help: "time until memory that was not given back is used again",
     },
     Key {
         setting: Setting::PublishUsers,
@@ -254,6 +263,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         }
         Setting::Arena => config.arena = value::arena(text)?,
         Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,
+        Setting::Quarantine => config.quarantine_us = value::time_ms(text)?,
         Setting::PublishUsers => {
             config.publish.get_or_insert_default().uids = value::list(text, value::user)?;
         }

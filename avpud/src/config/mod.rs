@@ -63,6 +63,8 @@ pub struct Config {
     pub raw: Members,
     /// What one connection may have.
     pub client_limits: ClientLimits,
+    /// How long memory that was not given back is kept; `None`: until an operator releases it.
+    pub quarantine_us: Option<u64>,
     /// Most channels at once.
     pub channels_max: Option<u16>,
     /// Size of a channel's ring where the client does not say; a power of two.
@@ -71,6 +73,8 @@ pub struct Config {
     pub load_max_permille: u32,
 }
 
+/// Many periods of any camera: what filled a buffer for a process has been stopped by then.
+const QUARANTINE_US: u64 = 1_000_000;
 /// The rest is for pictures that take longer than they should.
 const LOAD_MAX_PERMILLE: u32 = 950;
 
@@ -89,6 +93,7 @@ impl Default for Config {
             publish: None,
             raw: Members::default(),
             client_limits: ClientLimits::default(),
+            quarantine_us: Some(QUARANTINE_US),
             channels_max: None,
             ring: None,
             load_max_permille: LOAD_MAX_PERMILLE,

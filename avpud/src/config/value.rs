@@ -30,6 +30,17 @@ pub(super) fn positive<T: Default + PartialEq>(number: T) -> Result<T, String> {
     Ok(number)
 }
 
+/// A time in milliseconds, as microseconds; `never` is no time.
+pub(super) fn time_ms(text: &str) -> Result<Option<u64>, String> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let ms: u32 = text
+        .parse()
+        .map_err(|_| format!("expected milliseconds or \"never\", found \"{text}\""))?;
+    Ok(Some(u64::from(ms) * 1000))
+}
+
 /// A whole number from 1 to `max`.
 pub(super) fn at_most<T>(text: &str, max: T) -> Result<T, String>
 where

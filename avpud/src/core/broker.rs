@@ -9,8 +9,9 @@ use crate::core::config::BrokerConfig;
 use crate::core::engine::Engine;
 use crate::core::event::{Attach, CloseReason, Input, Note, Output, Peer, SessionKey};
 use crate::core::heap::ChannelHeap;
-use crate::core::pool::{Lease, Pool};
+use crate::core::pool::Pool;
 use crate::core::refusal::Refusal;
+use crate::core::retirement::Retiring;
 use crate::core::role;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
@@ -38,7 +39,7 @@ pub struct Broker {
     pub(super) sources: Sources,
     pub(super) pool: Pool,
     /// Memory that the shell was asked to take back and has not answered.
-    pub(super) retiring: Vec<Lease>,
+    pub(super) retiring: Vec<Retiring>,
     pub(super) engine: Engine,
     pub(super) suspicion: Suspicion,
     pub(super) arbiter: Arbiter,
@@ -181,6 +182,8 @@ impl Broker {
                 Timer::ResetAgain(engine) => self.push(Output::Reset { engine }),
                 Timer::Stall(_) => self.handle_stall(),
                 Timer::Hunger => self.handle_hunger(),
+                Timer::Revocation => self.handle_revocation(),
+                Timer::Quarantine => self.handle_quarantine(),
             }
         }
         self.settle();
@@ -277,12 +280,12 @@ impl Broker {
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
+            Request::Revoke(which) => self.revoke_lease(which),
+            Request::ReleaseQuarantine(which) => self.release_quarantine(which),
             Request::Explain(which) => self.explain(&which),
             Request::Trace(page) => Ok(Some(self.trace_page(page))),
             Request::Fits(question) => self.fits(question),
-            Request::Revoke(_)
-            | Request::ReleaseQuarantine(_)
-            | Request::ImportBuffer(_) => Err(Refusal::Unsupported(
+            Request::ImportBuffer(_) => Err(Refusal::Unsupported(
                 "expected a request that this daemon serves, found one that it only knows by name"
                     .to_owned(),
             )),

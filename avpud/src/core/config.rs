@@ -35,6 +35,9 @@ pub struct BrokerConfig {
     pub rights: Rights,
     /// How much of it one connection may.
     pub client_limits: ClientLimits,
+    /// How long memory that was not given back stays out of use where something may still write to it, in
+    /// microseconds; `None`: until an operator releases it.
+    pub quarantine_us: Option<u64>,
     /// A source picture's address is a multiple of this.
     pub source_alignment: Alignment,
     /// Channels at once, all clients together.

@@ -27,7 +27,7 @@ impl Broker {
             self.orphan_channel(ChannelKey::new(index), session);
         }
         while let Some(lease) = self.sources.disown(session) {
-            self.revoke(lease);
+            self.take_back_unreturned(lease);
         }
         for orphan in self.sources.orphans() {
             self.pool.quarantine(&orphan.memory);

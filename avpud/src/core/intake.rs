@@ -166,7 +166,7 @@ impl Broker {
     pub(super) fn end_frame(&mut self, key: ChannelKey, frame: &Frame, end: FrameEnd) {
         self.stories.end(frame.story, end, self.now);
         if let Some(lease) = self.sources.unpin(frame.holder) {
-            self.revoke(lease);
+            self.take_back_unreturned(lease);
         }
         let Some((id, owner)) = self.channel(key).and_then(|c| Some((c.id, c.owner?))) else {
             return;

@@ -101,14 +101,14 @@ impl Broker {
             return;
         };
         match access {
-            Some(_) => self.revoke(lease),
+            Some(_) => self.take_back_returned(lease),
             None => self.pool.release(lease.memory),
         }
     }
 
     pub(super) fn return_lease(&mut self, session: SessionKey, id: LeaseId) -> Answer {
         let lease = self.sources.return_lease(session, id)?;
-        self.revoke(lease);
+        self.take_back_returned(lease);
         Ok(Some(Reply::Done))
     }
 
@@ -131,15 +131,6 @@ impl Broker {
         Ok(Some(Reply::Done))
     }
 
-    /// Takes exported memory back from whoever had it.
-    pub(super) fn revoke(&mut self, lease: SourceLease) {
-        self.push(Output::RevokeLease {
-            lease: lease.key,
-            memory: lease.memory.range(),
-        });
-        self.retire(lease.memory);
-    }
-
     fn leased_reply(
         &mut self,
         key: LeaseKey,
@@ -148,6 +139,7 @@ impl Broker {
     ) -> Option<(Reply, Attach)> {
         let raw = self.sessions.get(&owner)?.role >= Role::Raw;
         let lease = self.sources.lease_mut(key)?;
+        lease.is_open = !matches!(access, BufferAccess::Descriptor { .. });
         let Buffers { layout, step, .. } = lease.buffers;
         let buffers = (0_u64..)
             .zip(lease.pictures())

@@ -40,6 +40,7 @@ mod refusal;
 mod report;
 mod retirement;
 mod retry;
+mod revocation;
 pub mod role;
 mod schedule;
 mod session;

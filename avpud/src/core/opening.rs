@@ -245,7 +245,7 @@ impl Broker {
             if self.engine.may_write_to(key) {
                 self.condemn(lease, Guards::Unseen);
             } else {
-                self.retire(lease);
+                self.retire(lease, false);
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Leases over the reserved memory. Never touches memory, only decides who has which part of it.
 //!
-//! First fit in address order, each lease between two guard pages that are part of it. A [`Lease`] is move-only and comes back through [`Pool::release`]; dropping one would
-//! lose its memory until the daemon ends, so it is `must_use`. A lease whose owner is gone while the encoder may still
-//! touch its memory is in quarantine: it counts as used until it is released. Memory that came back overwritten at its ends is condemned: nobody knows what
-//! still writes there, so it is not leased again while the daemon runs.
+//! First fit in address order, each lease between two guard pages that are part of it. A [`Lease`] is move-only and comes
+//! back through [`Pool::release`]; dropping one would lose its memory until the daemon ends, so it is `must_use`. A lease
+//! whose owner is gone while something may still touch its memory is in quarantine: it counts as used until it is
+//! released. The pool holds those that nothing else holds: for a time, or, where memory came back overwritten at its
+//! ends and nobody knows what still writes there, until somebody vouches for it ([`Pool::pardon`]).
 
 use crate::core::time::Micros;
 use crate::limits::GUARD_PAGE_BYTES;
@@ -57,6 +58,23 @@ pub(super) struct OutOfMemory {
     pub(super) largest_free: ByteLen,
 }
 
+/// Memory in quarantine that is not anybody's.
+#[derive(Debug)]
+struct Held {
+    lease: Lease,
+    /// `None`: until somebody vouches for it.
+    until: Option<Micros>,
+}
+
+/// Why nothing is released from quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotHeld {
+    /// Nothing in quarantine begins there.
+    Nothing,
+    /// The encoder is not done with it.
+    InUse,
+}
+
 /// The allocator.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -65,8 +83,7 @@ pub(super) struct Pool {
     leased: Vec<Tenancy>,
     used_bytes: u64,
     high_water_bytes: u64,
-    /// Never released.
-    condemned: Vec<Lease>,
+    held: Vec<Held>,
 }
 
 impl Pool {
@@ -76,7 +93,7 @@ impl Pool {
             leased: Vec::new(),
             used_bytes: 0,
             high_water_bytes: 0,
-            condemned: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -119,7 +136,7 @@ impl Pool {
             arena: self.arena,
             used_bytes: leased.iter().map(bytes).sum(),
             high_water_bytes: 0,
-            condemned: Vec::new(),
+            held: Vec::new(),
             leased,
         }
     }
@@ -148,8 +165,45 @@ impl Pool {
 
     /// Takes back a lease whose memory is not to be leased again: something wrote beyond its ends, and may still.
     pub(super) fn condemn(&mut self, lease: Lease) {
+        self.hold(lease, None);
+    }
+
+    /// Takes back a lease whose memory is not to be leased again before `until`, or before somebody vouches for it.
+    pub(super) fn hold(&mut self, lease: Lease, until: Option<Micros>) {
         self.quarantine(&lease);
-        self.condemned.push(lease);
+        self.held.push(Held { lease, until });
+    }
+
+    /// When the next piece that is held for a time may be leased again.
+    pub(super) fn next_release(&self) -> Option<Micros> {
+        self.held.iter().filter_map(|held| held.until).min()
+    }
+
+    /// Releases one piece whose time is over. Answers whether there was one.
+    pub(super) fn release_due(&mut self, now: Micros) -> bool {
+        let due = |held: &Held| held.until.is_some_and(|until| until <= now);
+        let index = self.held.iter().position(due);
+        if let Some(index) = index {
+            let held = self.held.swap_remove(index);
+            self.release(held.lease);
+        }
+        index.is_some()
+    }
+
+    /// Releases the piece that begins at `address`, guard page counted or not: somebody vouches for it.
+    pub(super) fn pardon(&mut self, address: PhysAddr) -> Result<(), NotHeld> {
+        let begins =
+            |lease: &Lease| lease.extent.start() == address || lease.range.start() == address;
+        if let Some(index) = self.held.iter().position(|held| begins(&held.lease)) {
+            let held = self.held.swap_remove(index);
+            self.release(held.lease);
+            return Ok(());
+        }
+        let here = |tenancy: &&Tenancy| tenancy.range.contains(address);
+        match self.leased.iter().find(here) {
+            Some(part) if part.tenant.purpose == Purpose::Quarantine => Err(NotHeld::InUse),
+            _ => Err(NotHeld::Nothing),
+        }
     }
 
     /// Everything the pool manages.

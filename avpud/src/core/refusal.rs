@@ -72,6 +72,10 @@ pub(super) enum Refusal {
     },
     /// The peer may not take memory from others.
     NoControl { own_uid: u32, peer: Peer },
+    /// Nothing in quarantine begins there.
+    NoQuarantine { address: PhysAddr },
+    /// The encoder still works on that memory.
+    InEncoder { address: PhysAddr },
     /// The client's leases take as much memory as they may.
     LeaseBytes { held: u64, wanted: u64, max: u64 },
     /// There is no such object.
@@ -133,6 +137,8 @@ impl Refusal {
             Self::OutOfBounds { .. } => (ErrorCode::ADDRESS_OUT_OF_BOUNDS, false),
             Self::Overlap { .. } => (ErrorCode::ADDRESS_OVERLAP, false),
             Self::LeaseBytes { .. } => (ErrorCode::LIMIT_REACHED, true),
+            Self::NoQuarantine { .. } => (ErrorCode::NO_SUCH_OBJECT, false),
+            Self::InEncoder { .. } => (ErrorCode::IN_USE, true),
             Self::NoRole { .. } | Self::NoControl { .. } => (ErrorCode::NOT_PERMITTED, false),
             Self::NoSuchObject { .. } => (ErrorCode::NO_SUCH_OBJECT, false),
             Self::InUse { .. } => (ErrorCode::IN_USE, true),
@@ -239,6 +245,13 @@ impl fmt::Display for Refusal {
                 f,
                 "expected user 0 or the daemon's own user {own_uid}, found user {}, group {}",
                 peer.uid, peer.gid
+            ),
+            Self::NoQuarantine { address } => {
+                write!(f, "expected memory in quarantine, found none at {address}")
+            }
+            Self::InEncoder { address } => write!(
+                f,
+                "expected memory that the encoder is done with, found it at work in that at {address}"
             ),
             Self::LeaseBytes { held, wanted, max } => write!(
                 f,

@@ -106,7 +106,7 @@ impl Broker {
             pid: tenancy.tenant.pid,
             channel: tenancy.tenant.channel,
             since_us: TimeUs::new(tenancy.since.value()),
-            lease: None,
+            lease: self.sources.held_in(tenancy.range),
         });
         let ring_bytes = self
             .all_channels()

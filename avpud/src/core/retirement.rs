@@ -8,21 +8,39 @@ use crate::core::event::{Guards, Note};
 use crate::core::pool::Lease;
 use crate::mem::addr::PhysRange;
 
+/// Memory that the shell was asked to take back.
+#[derive(Debug)]
+pub(super) struct Retiring {
+    memory: Lease,
+    /// Something may still write to it that no descriptor bounds.
+    quarantined: bool,
+}
+
 impl Broker {
     /// Keeps memory that the shell was asked to take back until [`Self::handle_memory_returned`].
-    pub(super) fn retire(&mut self, memory: Lease) {
-        self.retiring.push(memory);
+    pub(super) fn retire(&mut self, memory: Lease, quarantined: bool) {
+        self.retiring.push(Retiring {
+            memory,
+            quarantined,
+        });
     }
 
     pub(super) fn handle_memory_returned(&mut self, memory: PhysRange, guards: Guards) {
-        let index = self.retiring.iter().position(|m| m.range() == memory);
+        let index = self
+            .retiring
+            .iter()
+            .position(|r| r.memory.range() == memory);
         let Some(index) = index else {
             return;
         };
-        let lease = self.retiring.swap_remove(index);
-        if guards == Guards::Intact {
-            self.pool.release(lease);
-            return;
+        let Retiring {
+            memory: lease,
+            quarantined,
+        } = self.retiring.swap_remove(index);
+        match guards {
+            Guards::Intact if quarantined => return self.hold_back(lease),
+            Guards::Intact => return self.pool.release(lease),
+            Guards::Broken(_) | Guards::Unseen => {}
         }
         if let Guards::Broken(count) = guards {
             let broken = &mut self.counters.guards_broken;

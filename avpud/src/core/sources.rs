@@ -9,6 +9,7 @@ use crate::core::event::{LeaseKey, Peer, SessionKey};
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
 use crate::core::role;
+use crate::core::time::Micros;
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use avpu_proto::types::{LeaseId, RegionId, Role, SourceLayout};
 
@@ -41,8 +42,25 @@ pub(super) struct SourceLease {
     pub(super) buffers: Buffers,
     /// The shell was asked to export it and has not answered.
     pub(super) granting: Option<Grant>,
+    pub(super) possession: Possession,
+    /// No descriptor bounds who reaches it: it is known by its physical address.
+    pub(super) is_open: bool,
     /// Frames under way in it.
     pins: u32,
+}
+
+/// How far a lease is its holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Possession {
+    /// It is.
+    Held,
+    /// It was told to give it back.
+    Revoking {
+        /// When it is fenced.
+        until: Micros,
+    },
+    /// Nothing new is taken from it.
+    Fenced,
 }
 
 /// The request that is answered when the shell has exported the memory.
@@ -103,7 +121,7 @@ impl Sources {
             if !lease.memory.range().contains(address) {
                 continue;
             }
-            if lease.owner != Some(asker.session) {
+            if lease.owner != Some(asker.session) || lease.possession == Possession::Fenced {
                 return Err(Refusal::Foreign { address });
             }
             let holds = lease.pictures().any(|buffer| buffer.contains_range(range));
@@ -202,7 +220,9 @@ impl Sources {
         let index = self.leases.iter().position(|lease| lease.key == key);
         let index = index.filter(|index| {
             let lease = self.leases.get(*index);
-            lease.is_some_and(|lease| lease.granting.is_none())
+            lease.is_some_and(|lease| {
+                lease.granting.is_none() && lease.possession != Possession::Fenced
+            })
         });
         let Some((index, lease)) = index.and_then(|i| Some((i, self.leases.get(i)?))) else {
             return Err(Refusal::NoSuchObject {
@@ -242,7 +262,8 @@ impl Sources {
         match holder {
             Holder::Lease(key) => {
                 let lease = self.leases.iter().find(|lease| lease.key == key)?;
-                if lease.owner.is_some() || lease.granting.is_some() {
+                let is_wanted = lease.owner.is_some() && lease.possession != Possession::Fenced;
+                if is_wanted || lease.granting.is_some() {
                     return None;
                 }
                 self.remove_lease(key)
@@ -275,6 +296,31 @@ impl Sources {
             lease.owner.is_none() && lease.pins == 0 && lease.granting.is_none()
         })?;
         Some(self.leases.remove(index))
+    }
+
+    /// The lease that is fenced next, and when.
+    pub(super) fn first_revocation(&self) -> Option<(Micros, LeaseKey)> {
+        let until = |lease: &SourceLease| match lease.possession {
+            Possession::Revoking { until } => Some((until, lease.key)),
+            Possession::Held | Possession::Fenced => None,
+        };
+        self.leases.iter().filter_map(until).min()
+    }
+
+    /// Takes a fenced lease out of the books, unless a frame in it is under way.
+    pub(super) fn take_fenced(&mut self, key: LeaseKey) -> Option<SourceLease> {
+        let is_free = |lease: &SourceLease| lease.key == key && lease.pins == 0;
+        let index = self.leases.iter().position(is_free)?;
+        Some(self.leases.remove(index))
+    }
+
+    /// The lease of this memory, guard pages counted, where somebody holds it.
+    pub(super) fn held_in(&self, extent: PhysRange) -> Option<LeaseId> {
+        let held = |lease: &&SourceLease| {
+            lease.owner.is_some() && extent.contains_range(lease.memory.range())
+        };
+        let lease = self.leases.iter().find(held)?;
+        Some(LeaseId::new(lease.key.value()))
     }
 
     /// Leases whose owner is gone and that cannot be taken back yet.
@@ -367,6 +413,8 @@ impl SourceLease {
             memory,
             buffers,
             granting: Some(Grant { request }),
+            possession: Possession::Held,
+            is_open: false,
             pins: 0,
         }
     }

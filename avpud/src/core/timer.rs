@@ -14,6 +14,10 @@ pub(super) enum Timer {
     Stall(EngineId),
     /// Some channel has not been fed for a while.
     Hunger,
+    /// Some lease is to be taken back.
+    Revocation,
+    /// Some memory has been in quarantine for long enough.
+    Quarantine,
 }
 
 /// The armed deadlines; few, so a list.

@@ -85,6 +85,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
             raw: config.raw.clone(),
         },
         client_limits: config.client_limits.clone(),
+        quarantine_us: config.quarantine_us,
         source_alignment: SOURCE_ALIGNMENT,
         channels_max: config.channels_max.unwrap_or(machine.channels_max),
         picture_min: PICTURE_MIN,

@@ -50,6 +50,7 @@ pub(crate) fn config() -> BrokerConfig {
             ..Rights::default()
         },
         client_limits: ClientLimits::default(),
+        quarantine_us: Some(1_000_000),
         source_alignment: Alignment::constant(256),
         channels_max: 6,
         picture_min: (16, 16),

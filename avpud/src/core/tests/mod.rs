@@ -12,6 +12,7 @@ mod overload;
 mod readers;
 mod reconfigure;
 mod retiring;
+mod revocation;
 mod rights;
 mod sources;
 mod stream_control;

@@ -66,6 +66,7 @@ pub(super) fn config() -> BrokerConfig {
             ..Rights::default()
         },
         client_limits: ClientLimits::default(),
+        quarantine_us: Some(1_000_000),
         source_alignment: Alignment::constant(256),
         channels_max: 8,
         picture_min: (16, 16),
@@ -94,6 +95,8 @@ pub(super) struct World {
     /// Resets are answered by the script.
     pub(super) resets_asked: u32,
     pub(super) destroyed: Vec<ChannelKey>,
+    /// How leased memory is reached.
+    pub(super) access: BufferAccess,
     /// What the guards of the memory that comes back next say.
     pub(super) guards: Guards,
     pub(super) finished: Option<bool>,
@@ -121,6 +124,10 @@ impl World {
             setup_fails: false,
             resets_asked: 0,
             destroyed: Vec::new(),
+            access: BufferAccess::Descriptor {
+                offset_bytes: 0,
+                cached: true,
+            },
             guards: Guards::Intact,
             finished: None,
             tuned: Vec::new(),
@@ -170,11 +177,7 @@ impl World {
                         .handle(self.now, Input::ChannelCreated { channel, result });
                 }
                 Output::GrantLease { lease, .. } => {
-                    let access = BufferAccess::Descriptor {
-                        offset_bytes: 0,
-                        cached: true,
-                    };
-                    let result = self.setup_result(access);
+                    let result = self.setup_result(self.access.clone());
                     self.broker
                         .handle(self.now, Input::LeaseGranted { lease, result });
                 }

@@ -1,0 +1,165 @@
+//! Memory taken from a client that has not given it back: by an operator, or because the client is gone.
+//!
+//! Revoking has two phases. *Told*: the holder learns how long it has, and goes on as before; what it returns in time is
+//! gone as if it had never been asked for. *Fenced*: nothing new is taken from that memory, what waits in it is
+//! dropped, and a picture in the encoder still ends, be it by a reset. Only then, when no job that reads it is left,
+//! the shell takes the memory back, looks at its guards, and it may be leased again.
+//!
+//! A lease that is reached through a descriptor ends with that: the shell puts other memory behind it. One that is
+//! reached by its physical address does not. Its holder may have it mapped, and capture hardware may still fill it. Such
+//! memory that was not returned stays in quarantine for the time that the settings say, or until an operator says that
+//! nothing writes to it any more.
+
+use crate::core::broker::{Answer, Broker};
+use crate::core::event::{LeaseKey, Output};
+use crate::core::pool::{Lease, NotHeld};
+use crate::core::refusal::Refusal;
+use crate::core::sources::{Holder, Possession, SourceLease};
+use crate::core::timer::Timer;
+use crate::job::ChannelKey;
+use crate::mem::addr::PhysAddr;
+use avpu_proto::event::{Event, LeaseRevoked, LeaseRevoking};
+use avpu_proto::reply::Reply;
+use avpu_proto::request::{ReleaseQuarantine, Revoke};
+use avpu_proto::types::{DropReason, LeaseId};
+
+impl Broker {
+    /// Tells the holder of a lease that it will be taken back. A second request shortens the time but never extends it.
+    pub(super) fn revoke_lease(&mut self, wish: Revoke) -> Answer {
+        let grace_us = match wish.grace_us {
+            0 => GRACE_US,
+            asked => asked,
+        };
+        let until = self.now.plus_us(u64::from(grace_us));
+        let key = LeaseKey::new(wish.lease.value());
+        let lease = self.sources.lease_mut(key);
+        let holder = lease.and_then(|lease| Some((lease.owner?, lease)));
+        let Some((owner, lease)) = holder.filter(|(_, lease)| lease.granting.is_none()) else {
+            return Err(Refusal::NoSuchObject {
+                what: "lease that somebody holds",
+                id: wish.lease.value(),
+            });
+        };
+        match lease.possession {
+            Possession::Held => {}
+            Possession::Revoking { until: before } if until < before => {}
+            Possession::Revoking { .. } | Possession::Fenced => return Ok(Some(Reply::Done)),
+        }
+        lease.possession = Possession::Revoking { until };
+        let lease = wish.lease;
+        self.event(
+            owner,
+            Event::LeaseRevoking(LeaseRevoking { lease, grace_us }),
+        );
+        self.arm_revocation();
+        Ok(Some(Reply::Done))
+    }
+
+    pub(super) fn handle_revocation(&mut self) {
+        while let Some((until, key)) = self.sources.first_revocation() {
+            if until > self.now {
+                break;
+            }
+            self.fence(key);
+        }
+        self.arm_revocation();
+    }
+
+    /// Nothing is taken from this lease any more.
+    fn fence(&mut self, key: LeaseKey) {
+        let Some(lease) = self.sources.lease_mut(key) else {
+            return;
+        };
+        lease.possession = Possession::Fenced;
+        for index in 0..self.config.channels_max {
+            self.drop_sources(ChannelKey::new(index), Holder::Lease(key));
+        }
+        if let Some(lease) = self.sources.take_fenced(key) {
+            self.take_back_unreturned(lease);
+        }
+        self.start_next();
+    }
+
+    /// Drops what a channel has queued from this source.
+    fn drop_sources(&mut self, key: ChannelKey, holder: Holder) {
+        while let Some(channel) = self.channel_mut(key) {
+            let mut queue = channel.queue.iter();
+            let Some(index) = queue.position(|frame| frame.holder == holder) else {
+                return;
+            };
+            if let Some(frame) = channel.queue.remove(index) {
+                channel.key_frames.force(frame.force_idr);
+                self.drop_frame(key, &frame, DropReason::Revoked);
+                self.offer(key);
+                self.resume_held(key);
+                self.finish_channel(key);
+            }
+        }
+    }
+
+    /// Takes exported memory back from whoever had it and gave it up.
+    pub(super) fn take_back_returned(&mut self, lease: SourceLease) {
+        self.withdraw(lease, false);
+    }
+
+    /// Takes exported memory back that its holder has not given up.
+    pub(super) fn take_back_unreturned(&mut self, lease: SourceLease) {
+        let is_open = lease.is_open;
+        self.withdraw(lease, is_open);
+    }
+
+    fn withdraw(&mut self, lease: SourceLease, quarantined: bool) {
+        let (key, memory) = (lease.key, lease.memory.range());
+        if let (Some(owner), false) = (lease.owner, lease.possession == Possession::Held) {
+            let lease = LeaseId::new(key.value());
+            self.event(owner, Event::LeaseRevoked(LeaseRevoked { lease }));
+            self.arm_revocation();
+        }
+        self.push(Output::RevokeLease { lease: key, memory });
+        self.retire(lease.memory, quarantined);
+    }
+
+    /// Keeps memory out of use for as long as something may still write to it.
+    pub(super) fn hold_back(&mut self, memory: Lease) {
+        let time_us = self.config.quarantine_us;
+        let until = time_us.map(|us| self.now.plus_us(us));
+        self.pool.hold(memory, until);
+        self.arm_quarantine();
+    }
+
+    pub(super) fn handle_quarantine(&mut self) {
+        while self.pool.release_due(self.now) {}
+        self.arm_quarantine();
+    }
+
+    /// An operator says that nothing writes to this memory any more.
+    pub(super) fn release_quarantine(&mut self, which: ReleaseQuarantine) -> Answer {
+        let address = PhysAddr::new(which.address.value());
+        match self.pool.pardon(address) {
+            Ok(()) => {
+                self.arm_quarantine();
+                Ok(Some(Reply::Done))
+            }
+            Err(NotHeld::Nothing) => Err(Refusal::NoQuarantine { address }),
+            Err(NotHeld::InUse) => Err(Refusal::InEncoder { address }),
+        }
+    }
+
+    fn arm_revocation(&mut self) {
+        let first = self.sources.first_revocation();
+        match first {
+            Some((until, _)) => self.timers.arm(Timer::Revocation, until),
+            None => self.timers.disarm(Timer::Revocation),
+        }
+    }
+
+    fn arm_quarantine(&mut self) {
+        match self.pool.next_release() {
+            Some(until) => self.timers.arm(Timer::Quarantine, until),
+            None => self.timers.disarm(Timer::Quarantine),
+        }
+    }
+}
+
+/// Time that a holder has where the operator does not say.
+const GRACE_US: u32 = 1_000_000;
