@@ -9,10 +9,10 @@ use crate::reader::{Reader, subscribe_on_wire};
 use crate::transport::Transport;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;
-use avpu_proto::reply::{Capabilities, Fit, IdrPromised, MemoryReport, Reply};
-use avpu_proto::report::{ChannelReport, ClientReport, StatusReport};
+use avpu_proto::reply::{Capabilities, Fit, IdrPromised, Listing, MemoryReport, Reply};
+use avpu_proto::report::{ChannelReport, ClientReport, FrameRecord, StatusReport};
 use avpu_proto::request::{
-    Fits, LeaseBuffers, OpenChannel, Page, RegisterRegion, Request, RequestIdr, Subscribe,
+    Explain, Fits, LeaseBuffers, OpenChannel, Page, RegisterRegion, Request, RequestIdr, Subscribe,
     UnregisterRegion, Watch,
 };
 use avpu_proto::socket::{RUNTIME_DIR_VARIABLE, SOCKET_VARIABLE};
@@ -161,6 +161,43 @@ impl Client {
         match self.call(&Request::Fits(Fits { channels, alone }))? {
             Reply::Fit(fit) => Ok(fit),
             _ => Err(mismatch("Fits")),
+        }
+    }
+
+    /// What became of a frame of a channel, which is given by name or, as a number, by id. `number` is the sequence
+    /// number of its packet or, `by_frame`, its own.
+    ///
+    /// # Errors
+    /// When the daemon does not remember the channel or the frame.
+    pub fn explain(
+        &self,
+        channel: &str,
+        number: u32,
+        by_frame: bool,
+    ) -> Result<FrameRecord, ClientError> {
+        let mut wish = Explain {
+            number,
+            by_frame,
+            ..Explain::default()
+        };
+        match channel.parse() {
+            Ok(id) => wish.channel = ChannelId::new(id),
+            Err(_) => wish.name = channel.to_owned(),
+        }
+        match self.call(&Request::Explain(wish))? {
+            Reply::Explanation(record) => Ok(record),
+            _ => Err(mismatch("Explain")),
+        }
+    }
+
+    /// One page of the records of the last frames of all channels, from the one with the cursor's number on.
+    ///
+    /// # Errors
+    /// When the daemon is gone.
+    pub fn trace(&self, page: Page) -> Result<Listing<FrameRecord>, ClientError> {
+        match self.call(&Request::Trace(page))? {
+            Reply::Trace(listing) => Ok(listing),
+            _ => Err(mismatch("Trace")),
         }
     }
 

@@ -1,20 +1,25 @@
 //! avpuctl: what the avpud daemon does, for its operator.
 
+mod explain;
 mod fits;
 mod json;
 mod options;
 mod show;
 mod table;
+mod trace;
 
 use self::options::{Command, HELP, Options};
+use self::trace::Collected;
 use crate::{Client, ClientError, exit, socket_path};
-use avpu_proto::report::{LeaseReport, MemoryTotals};
+use avpu_proto::record::Record;
+use avpu_proto::report::{FrameRecord, LeaseReport, MemoryTotals};
 use avpu_proto::request::Page;
 use avpu_proto::types::{ChannelId, Join};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// Runs the program with its arguments, without its name.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -79,8 +84,21 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
                 .map(|name| format!("asked {name} for an IDR\n"));
             (json!({ "channels": asked }), lines.collect())
         }
-        Command::Fits(channels) => {
-            let fit = client.fits(channels, options.alone)?;
+        Command::Explain {
+            channel,
+            number,
+            by_frame,
+        } => {
+            let record = client.explain(channel, *number, *by_frame)?;
+            let channels = client.channels().collect::<Result<Vec<_>, _>>()?;
+            (value(&record)?, explain::text(&record, &channels))
+        }
+        Command::Trace { seconds, out } => {
+            let frames = collect(&client, *seconds)?;
+            return Ok((written(&frames, out.as_deref(), options.json)?, code));
+        }
+        Command::Fits { channels, alone } => {
+            let fit = client.fits(channels, *alone)?;
             if !fit.fits {
                 code = ExitCode::from(exit::REFUSED);
             }
@@ -139,3 +157,78 @@ fn idr(client: &Client, channel: Option<&str>) -> Result<Vec<String>, ClientErro
     }
     Ok(asked)
 }
+
+/// Follows all frames for some seconds, and those that were under way then until they ended.
+fn collect(client: &Client, seconds: u32) -> Result<Collected, ClientError> {
+    let mut newest = 0;
+    for record in trace_from(client, 0) {
+        newest = record?.number;
+    }
+    let mut frames = Collected::starting_at(newest.wrapping_add(1).max(1));
+    let end = Instant::now() + Duration::from_secs(u64::from(seconds));
+    while Instant::now() < end {
+        // The daemon remembers seconds of frames: a few looks a second miss none. Nothing was asked to be told, so
+        // what comes before the time is over is the daemon's end.
+        let left = end.saturating_duration_since(Instant::now());
+        match client.next_event(Some(left.min(TRACE_PERIOD))) {
+            Ok(_) | Err(ClientError::Timeout) => {}
+            Err(error) => return Err(error),
+        }
+        for record in trace_from(client, frames.cursor()) {
+            frames.take(record?);
+        }
+    }
+    Ok(frames)
+}
+
+/// The records from `cursor` on, page by page.
+fn trace_from(
+    client: &Client,
+    cursor: u32,
+) -> impl Iterator<Item = Result<FrameRecord, ClientError>> {
+    let mut page = Vec::new().into_iter();
+    let mut next = Some(cursor);
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(Record(record)) = page.next() {
+                return Some(Ok(record));
+            }
+            match client.trace(Page {
+                cursor: next.take()?,
+            }) {
+                Ok(listing) => {
+                    next = listing.next;
+                    page = listing.entries.into_iter();
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    })
+}
+
+/// Writes a trace; answers what to print beside it.
+fn written(frames: &Collected, out: Option<&str>, json: bool) -> Result<String, ClientError> {
+    let text = format!("{}\n", frames.json());
+    let Some(path) = out else {
+        return Ok(text);
+    };
+    std::fs::write(path, text).map_err(|error| {
+        let kind = error.kind();
+        ClientError::Io(std::io::Error::new(
+            kind,
+            format!("{path} cannot be written: {error}"),
+        ))
+    })?;
+    if json {
+        let told = json!({ "frames": frames.len(), "missed": frames.missed, "out": path });
+        return Ok(format!("{told:#}\n"));
+    }
+    let missed = match frames.missed {
+        0 => String::new(),
+        missed => format!("; {missed} were forgotten before they were asked for"),
+    };
+    Ok(format!("wrote {} frames to {path}{missed}\n", frames.len()))
+}
+
+/// Time between two looks at the daemon's records.
+const TRACE_PERIOD: Duration = Duration::from_millis(200);

@@ -17,8 +17,29 @@ pub(crate) enum Command {
     Memory,
     /// An IDR of one channel, or of all.
     Idr(Option<String>),
-    /// Whether channels would fit, all of them or as if no other were open.
-    Fits(Vec<OpenChannel>),
+    /// Whether channels would fit.
+    Fits {
+        /// Which.
+        channels: Vec<OpenChannel>,
+        /// As if no other channel were open.
+        alone: bool,
+    },
+    /// What became of a frame.
+    Explain {
+        /// Its channel, by name or id.
+        channel: String,
+        /// The sequence number of its packet, or its own.
+        number: u32,
+        /// Its own.
+        by_frame: bool,
+    },
+    /// The frames of some time, as a file for a trace viewer.
+    Trace {
+        /// How long.
+        seconds: u32,
+        /// Path of the file; `None`: standard output.
+        out: Option<String>,
+    },
     /// `-h`
     Help,
     /// `-V`
@@ -32,8 +53,6 @@ pub(crate) struct Options {
     pub(crate) command: Command,
     /// JSON instead of a table.
     pub(crate) json: bool,
-    /// As if no other channel were open.
-    pub(crate) alone: bool,
     /// The daemon's socket.
     pub(crate) socket: Option<String>,
 }
@@ -51,17 +70,25 @@ pub(crate) enum UsageError {
     ValueMissing(&'static str),
     /// What cannot be read as a channel.
     Channel(String),
+    /// What cannot be read as a number.
+    Number(&'static str, String),
+    /// An option that the command has no use for.
+    Useless(&'static str, String),
     /// A word too many.
     TooMany(String),
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commands = "status, channels, clients, memory, idr or fits";
+        let commands = "status, channels, clients, memory, idr, fits, explain or trace";
         match self {
             Self::CommandMissing => write!(f, "expected {commands}, found no command"),
             Self::Command(found) => write!(f, "expected {commands}, found {found}"),
-            Self::Option(found) => write!(f, "expected --json or --socket, found {found}"),
+            Self::Option(found) => write!(f, "expected an option that -h lists, found {found}"),
+            Self::Number(what, found) => write!(f, "expected {what}, found {found:?}"),
+            Self::Useless(option, command) => {
+                write!(f, "expected no {option} with {command}, found it")
+            }
             Self::ValueMissing(option) => write!(f, "expected a value after {option}, found none"),
             Self::Channel(found) => write!(
                 f,
@@ -74,7 +101,7 @@ impl fmt::Display for UsageError {
 
 /// What `-h` prints.
 pub(crate) const HELP: &str = "\
-Usage: avpuctl [--json] [--socket PATH] COMMAND
+Usage: avpuctl [OPTIONS] COMMAND
 
 Commands:
   status          the daemon and its encoder
@@ -84,10 +111,17 @@ Commands:
   idr [CHANNEL]   ask for an IDR of a channel, by name or id; of all channels without one
   fits CHANNEL... would these channels fit, opened one after the other? WIDTHxHEIGHT@FPS[:CLASS] each, as in
                   1920x1080@25:live 640x360@15; classes: live, record, snapshot, best-effort. Opens nothing
+  explain CHANNEL NUMBER
+                  what became of a frame: for whom it waited, how long each step took, or why it was dropped;
+                  NUMBER is the sequence number of its packet. The last 1024 frames are remembered
+  trace           write the frames of the next seconds as a file for chrome://tracing and ui.perfetto.dev
 
 Options:
   --json          JSON instead of tables; keys end in their unit: _us, _bytes, _bps
   --alone         for fits: as if no other channel were open
+  --frame         for explain: NUMBER is the frame's own, as a dropped one has no packet
+  --seconds N     for trace: how long, 1 to 3600; 5 without it
+  --out FILE      for trace: the file; standard output without it
   --socket PATH   the daemon's socket; otherwise $AVPUD_SOCKET, /run/avpud/avpud.sock as root,
                   $XDG_RUNTIME_DIR/avpud.sock
   -V, -h          version; this text
@@ -98,19 +132,19 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused or
 /// Parses the words after the program's name.
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, UsageError> {
     let mut words = words.into_iter();
-    let (mut json, mut alone, mut socket) = (false, false, None);
+    let (mut json, mut socket) = (false, None);
+    let mut special = Special::default();
     let mut plain = Vec::new();
     while let Some(word) = words.next() {
         match word.as_str() {
             "-h" | "--help" => plain = vec!["-h".to_owned()],
             "-V" | "--version" => plain = vec!["-V".to_owned()],
             "--json" => json = true,
-            "--alone" => alone = true,
-            "--socket" => {
-                socket = Some(words.next().ok_or(UsageError::ValueMissing("--socket"))?);
-            }
-            other => match other.strip_prefix("--socket=") {
-                Some(path) => socket = Some(path.to_owned()),
+            "--alone" => special.give("--alone", String::new()),
+            "--frame" => special.give("--frame", String::new()),
+            other => match valued(other, &mut words)? {
+                Some(("--socket", path)) => socket = Some(path),
+                Some((option, value)) => special.give(option, value),
                 None if other.starts_with('-') => return Err(UsageError::Option(word)),
                 None => plain.push(word),
             },
@@ -120,36 +154,100 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, 
         }
     }
     let mut plain = plain.into_iter();
-    let command = match plain.next().as_deref() {
-        None => return Err(UsageError::CommandMissing),
-        Some("status") => Command::Status,
-        Some("channels") => Command::Channels,
-        Some("clients") => Command::Clients,
-        Some("memory") => Command::Memory,
-        Some("idr") => Command::Idr(plain.next()),
-        Some("fits") => {
+    let name = plain.next().ok_or(UsageError::CommandMissing)?;
+    let command = match name.as_str() {
+        "status" => Command::Status,
+        "channels" => Command::Channels,
+        "clients" => Command::Clients,
+        "memory" => Command::Memory,
+        "idr" => Command::Idr(plain.next()),
+        "fits" => {
             let channels: Result<Vec<_>, _> =
                 plain.by_ref().map(|word| fits::channel(&word)).collect();
             let channels = channels?;
             if channels.is_empty() {
                 return Err(UsageError::ValueMissing("fits"));
             }
-            Command::Fits(channels)
+            let alone = special.take("--alone").is_some();
+            Command::Fits { channels, alone }
         }
-        Some("-h") => Command::Help,
-        Some("-V") => Command::Version,
-        Some(other) => return Err(UsageError::Command(other.to_owned())),
+        "explain" => Command::Explain {
+            channel: plain.next().ok_or(UsageError::ValueMissing("explain"))?,
+            number: {
+                let word = plain
+                    .next()
+                    .ok_or(UsageError::ValueMissing("explain CHANNEL"))?;
+                let number = word.parse();
+                number.map_err(|_| UsageError::Number("the number of a packet or frame", word))?
+            },
+            by_frame: special.take("--frame").is_some(),
+        },
+        "trace" => Command::Trace {
+            seconds: match special.take("--seconds") {
+                None => TRACE_SECONDS,
+                Some(word) => {
+                    let seconds = word.parse().ok();
+                    let seconds = seconds.filter(|s| (1..=TRACE_SECONDS_MAX).contains(s));
+                    seconds.ok_or(UsageError::Number("1 to 3600 seconds", word))?
+                }
+            },
+            out: special.take("--out"),
+        },
+        "-h" => Command::Help,
+        "-V" => Command::Version,
+        _ => return Err(UsageError::Command(name)),
     };
+    if let Some((option, _)) = special.0.first() {
+        return Err(UsageError::Useless(option, name));
+    }
     match plain.next() {
         Some(word) => Err(UsageError::TooMany(word)),
         None => Ok(Options {
             command,
             json,
-            alone,
             socket,
         }),
     }
 }
+
+/// Options that some command has a use for, until it takes them.
+#[derive(Debug, Default)]
+struct Special(Vec<(&'static str, String)>);
+
+impl Special {
+    fn give(&mut self, option: &'static str, value: String) {
+        self.0.retain(|(given, _)| *given != option);
+        self.0.push((option, value));
+    }
+
+    fn take(&mut self, option: &str) -> Option<String> {
+        let at = self.0.iter().position(|(given, _)| *given == option)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+/// The option that has a value which `word` is, with its value: behind `=` or in the next word.
+fn valued(
+    word: &str,
+    words: &mut impl Iterator<Item = String>,
+) -> Result<Option<(&'static str, String)>, UsageError> {
+    let (name, value) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (word, None),
+    };
+    let Some(option) = VALUED.into_iter().find(|option| *option == name) else {
+        return Ok(None);
+    };
+    let value = value.or_else(|| words.next());
+    let value = value.ok_or(UsageError::ValueMissing(option))?;
+    Ok(Some((option, value)))
+}
+
+/// Options with a value.
+const VALUED: [&str; 3] = ["--socket", "--seconds", "--out"];
+/// How long a trace is.
+const TRACE_SECONDS: u32 = 5;
+const TRACE_SECONDS_MAX: u32 = 3600;
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +262,6 @@ mod tests {
         let expected = Options {
             command: Command::Channels,
             json: true,
-            alone: false,
             socket: Some("/s".to_owned()),
         };
         assert_eq!(words("--json --socket /s channels"), Ok(expected.clone()));
@@ -181,12 +278,66 @@ mod tests {
     #[test]
     fn channels_that_may_fit_stand_behind_the_command() {
         let options = words("fits --alone 1920x1080@25 640x360@15").unwrap();
-        assert!(options.alone);
-        let Command::Fits(channels) = options.command else {
+        let Command::Fits {
+            channels,
+            alone: true,
+        } = options.command
+        else {
             panic!("expected fits, found {:?}", options.command);
         };
         assert_eq!(channels.len(), 2);
         assert!(words("fits").is_err() && words("fits big").is_err());
+    }
+
+    #[test]
+    fn a_frame_is_explained_by_its_packet_or_its_own_number() {
+        let explain = |number, by_frame| {
+            Ok(Command::Explain {
+                channel: "main".to_owned(),
+                number,
+                by_frame,
+            })
+        };
+        let command = |text| words(text).map(|options| options.command);
+        assert_eq!(command("explain main 812"), explain(812, false));
+        assert_eq!(command("explain --frame main 7"), explain(7, true));
+        for text in [
+            "explain",
+            "explain main",
+            "explain main x",
+            "explain main -1",
+        ] {
+            assert!(words(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_trace_has_a_length_and_a_file() {
+        let command = |text| words(text).map(|options| options.command);
+        let trace = |seconds, out: Option<&str>| {
+            Ok(Command::Trace {
+                seconds,
+                out: out.map(str::to_owned),
+            })
+        };
+        assert_eq!(command("trace"), trace(5, None));
+        assert_eq!(
+            command("trace --seconds=1 --out t.json"),
+            trace(1, Some("t.json"))
+        );
+        for text in ["trace --seconds 0", "trace --seconds 3601", "trace --out"] {
+            assert!(words(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_another_command_is_refused() {
+        for text in ["status --alone", "trace --frame", "idr --out x"] {
+            assert!(
+                matches!(words(text), Err(UsageError::Useless(..))),
+                "{text}"
+            );
+        }
     }
 
     #[test]
