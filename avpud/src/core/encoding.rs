@@ -214,7 +214,6 @@ impl Broker {
                 if has_payload {
                     self.push(Output::Discard { job, channel: key });
                 }
-                self.note_failure(key, job, outcome);
             }
         }
         self.finish_channel(key);

@@ -295,6 +295,17 @@ pub enum Note {
         /// Why.
         outcome: JobOutcome,
     },
+    /// A picture did not fit: its frame is encoded once more. Comes before that is begun.
+    PictureTooLarge {
+        /// Channel.
+        channel: ChannelKey,
+        /// Job.
+        job: JobId,
+        /// Its quantiser.
+        qp: u8,
+        /// Its size.
+        bytes: u32,
+    },
     /// A channel failed because a picture does not fit even as coarse as it allows.
     ChannelTooLarge {
         /// Channel.

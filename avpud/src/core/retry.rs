@@ -29,6 +29,12 @@ impl Broker {
                 kept: false,
                 ..flight.frame
             });
+            self.note(Note::PictureTooLarge {
+                channel: key,
+                job: flight.job,
+                qp: flight.qp,
+                bytes,
+            });
             return true;
         }
         self.account_loss(key, Some(bytes));

@@ -344,7 +344,10 @@ impl<D: Device> Server<D> {
     fn record(&mut self, note: &Note) {
         let frequent = matches!(
             note,
-            Note::Timeout { .. } | Note::PictureFailed { .. } | Note::TicketBreached { .. }
+            Note::Timeout { .. }
+                | Note::PictureFailed { .. }
+                | Note::PictureTooLarge { .. }
+                | Note::TicketBreached { .. }
         );
         let suppressed = if frequent {
             match self.rate.allow(self.now) {
@@ -370,6 +373,14 @@ impl<D: Device> Server<D> {
                 outcome,
             } => warn!(self.log, "a picture failed"; "channel" => channel.index(),
                 "job" => job.value(), "outcome" => ?outcome, "suppressed" => suppressed),
+            Note::PictureTooLarge {
+                channel,
+                job,
+                qp,
+                bytes,
+            } => warn!(self.log, "a picture did not fit and is encoded once more";
+                "channel" => channel.index(), "job" => job.value(), "qp" => *qp, "bytes" => *bytes,
+                "suppressed" => suppressed),
             Note::ChannelTooLarge { channel, qp, bytes } => {
                 error!(self.log, "a channel's pictures do not fit even at its highest QP";
                     "channel" => channel.index(), "qp" => *qp, "bytes" => *bytes);

@@ -115,6 +115,8 @@ struct ChannelView {
     /// Index in its group of the picture that the next P refers to.
     reference: Option<u32>,
     delivering: Option<(JobId, u32)>,
+    /// What did not fit and is encoded once more, next of all.
+    again: Option<JobId>,
     /// Jobs that were started and not delivered, in order.
     started: VecDeque<Started>,
     /// Every packet of a picture, in order.
@@ -127,6 +129,8 @@ struct Frame {
     accepted: Micros,
     /// The encoder has begun with it.
     is_started: bool,
+    /// The job that it was begun with.
+    job: Option<JobId>,
 }
 
 struct InRing {
@@ -296,6 +300,7 @@ impl Oracle {
                     deadline_us: 0,
                     reference: None,
                     delivering: None,
+                    again: None,
                     started: VecDeque::new(),
                     packets: Vec::new(),
                 };
@@ -332,6 +337,10 @@ impl Oracle {
             Output::Note(Note::EngineOffline { .. }) => {
                 self.offline = true;
                 self.seen.offline += 1;
+            }
+            Output::Note(Note::PictureTooLarge { channel, job, .. }) => {
+                let view = self.channels.get_mut(channel).expect("a live channel");
+                assert_eq!(view.again.replace(*job), None, "one attempt at a time");
             }
             Output::Submit(job) => self.check_submit(job),
             Output::Deliver {
@@ -427,6 +436,7 @@ impl Oracle {
                     address: submit.address.value(),
                     accepted: self.now,
                     is_started: false,
+                    job: None,
                 };
                 let before = self.frames.insert(key, frame);
                 assert!(before.is_none(), "a frame is accepted twice");
@@ -435,6 +445,12 @@ impl Oracle {
                 let mut views = self.channels.values_mut();
                 let view = views.find(|view| view.id == opened.channel);
                 view.expect("a live channel").deadline_us = u64::from(opened.deadline_us);
+            }
+            Reply::Reconfigured(changed) => {
+                let mut views = self.channels.values_mut();
+                let view = views.find(|view| view.id == changed.channel);
+                let deadline_us = u64::from(changed.effective.deadline_us);
+                view.expect("a live channel").deadline_us = deadline_us;
             }
             Reply::Subscribed(subscribed) => {
                 assert!(matches!(attach, Attach::Ring(_)));
@@ -572,11 +588,23 @@ impl Oracle {
 
     /// Frames of a channel are begun in the order in which they came, and not when they are too old.
     fn check_turn(&mut self, job: &EncodeJob) {
-        let view = self.channels.get(&job.channel).expect("a live channel");
+        let view = self.channels.get_mut(&job.channel).expect("a live channel");
+        let again = view.again.take();
+        let of_channel = |(_, channel, _): &(_, ChannelId, _)| *channel == view.id;
+        if let Some(before) = again {
+            assert_eq!(job.kind, PictureKind::Idr, "what did not fit comes again");
+            let mut frames = self.frames.iter_mut().filter(|(key, _)| of_channel(key));
+            let frame = frames.find(|(_, frame)| frame.job == Some(before));
+            if let Some((key, frame)) = frame {
+                assert_eq!(frame.address, job.source.start().value(), "{key:?} again");
+                frame.job = Some(job.id);
+                return;
+            }
+        }
         let mut waiting = self
             .frames
             .iter_mut()
-            .filter(|((_, channel, _), frame)| *channel == view.id && !frame.is_started);
+            .filter(|(key, frame)| of_channel(key) && !frame.is_started);
         // None: its reply is still behind this in the queue, or its owner has gone.
         let Some((key, frame)) = waiting.next() else {
             return;
@@ -587,9 +615,10 @@ impl Oracle {
             "{key:?} came before the frame that is begun"
         );
         frame.is_started = true;
+        frame.job = Some(job.id);
         let age_us = self.now.since_us(frame.accepted);
         assert!(
-            view.deadline_us == 0 || age_us <= view.deadline_us,
+            view.deadline_us == 0 || age_us <= view.deadline_us || again.is_some(),
             "{key:?} is begun after {age_us} us, its channel gives it {}",
             view.deadline_us
         );
