@@ -5,6 +5,7 @@ mod channels;
 mod encoding;
 mod explaining;
 mod fitting;
+mod guarantees;
 mod key_frames;
 mod leaving;
 mod liveness;

@@ -229,7 +229,7 @@ impl World {
     /// Asks without expecting the reply yet.
     pub(super) fn ask_later(&mut self, session: SessionKey, body: Request) -> u16 {
         let id = self.request_next;
-        self.request_next += 1;
+        self.request_next = id.wrapping_add(1);
         let body = Some(body);
         self.feed(Input::Request { session, id, body });
         id
