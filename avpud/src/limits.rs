@@ -14,6 +14,8 @@ pub const OUTPUT_DESCRIPTORS_BUSY: usize = 4;
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + BODY_BYTES_MAX;
 /// Descriptors that one message of the kernel can carry: room for all of them means that none is left open unseen.
 pub const DESCRIPTORS_PER_MESSAGE_MAX: usize = 253;
+/// Descriptors of one peer that wait for the rest of their request.
+pub const DESCRIPTORS_WAITING_MAX: usize = 4;
 /// Requests of one peer that are served before it is the next one's turn.
 pub const REQUESTS_PER_TURN_MAX: usize = 16;
 /// Connections that are accepted before it is the others' turn.

@@ -4,6 +4,36 @@
     reason = "the one place for such calls outside mappings and ioctls"
 )]
 
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Reads without waiting what a peer said; each descriptor that came with it, close-on-exec, goes to `take`. Answers the
+/// bytes read, 0 at the end of the stream. `control` has room for as many descriptors as one message can carry.
+///
+/// # Errors
+/// What the system says; `EAGAIN` when there is nothing now.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    into: &mut [u8],
+    control: &mut [u8],
+    mut take: impl FnMut(OwnedFd),
+) -> Result<usize, Errno> {
+    let mut parts = [IoSliceMut::new(into)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(control), flags)?;
+    for entry in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = entry {
+            for descriptor in descriptors {
+                // SAFETY: the kernel has just made this descriptor for this process and told nobody else.
+                take(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            }
+        }
+    }
+    Ok(message.bytes)
+}
+
 /// Which of the two threads asks for the processor; the one that hands over interrupts goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {

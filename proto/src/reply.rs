@@ -95,7 +95,7 @@ pub struct Capabilities {
     pub job_macroblock_ns: u32,
     /// What this connection may do.
     pub role: Role,
-    /// `ImportBuffer` works on this device.
+    /// `ImportBuffer` is known to work on this device: always, or because a buffer was taken.
     pub dma_buf_import: bool,
 }
 
@@ -171,6 +171,8 @@ pub struct LeasedBuffer {
 pub struct RegionRegistered {
     /// Its id.
     pub region: RegionId,
+    /// Its first byte, from which on `Submit` names frames; 0 where the request named it.
+    pub address: Address,
 }
 
 /// A frame was accepted.

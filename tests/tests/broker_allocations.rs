@@ -53,6 +53,7 @@ fn world() -> World {
             base_ns: 1000,
             macroblock_ns: 1000,
         },
+        dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
         arena,

@@ -7,8 +7,9 @@ use crate::core::arbiter::Arbiter;
 use crate::core::channel::Channel;
 use crate::core::config::BrokerConfig;
 use crate::core::engine::Engine;
-use crate::core::event::{Attach, CloseReason, Input, Note, Output, Peer, SessionKey};
+use crate::core::event::{Attach, CloseReason, ImportKey, Input, Note, Output, Peer, SessionKey};
 use crate::core::heap::ChannelHeap;
+use crate::core::importing::Importing;
 use crate::core::pool::Pool;
 use crate::core::refusal::Refusal;
 use crate::core::retirement::Retiring;
@@ -40,6 +41,10 @@ pub struct Broker {
     pub(super) pool: Pool,
     /// Memory that the shell was asked to take back and has not answered.
     pub(super) retiring: Vec<Retiring>,
+    pub(super) importing: Option<Importing>,
+    pub(super) import_next: ImportKey,
+    /// A buffer was imported, or the device says that any can be.
+    pub(super) import_works: bool,
     pub(super) engine: Engine,
     pub(super) suspicion: Suspicion,
     pub(super) arbiter: Arbiter,
@@ -113,6 +118,9 @@ impl Broker {
             sources: Sources::new(rules),
             pool: Pool::new(config.arena),
             retiring: Vec::new(),
+            importing: None,
+            import_next: ImportKey::FIRST,
+            import_works: config.dma_buf_import,
             engine: Engine::new(),
             suspicion: Suspicion::default(),
             arbiter: Arbiter::new(slots),
@@ -144,6 +152,7 @@ impl Broker {
                 self.handle_channel_created(channel, result);
             }
             Input::LeaseGranted { lease, result } => self.handle_lease_granted(lease, result),
+            Input::Imported { import, result } => self.handle_imported(import, result),
             Input::MemoryReturned { memory, guards } => {
                 self.handle_memory_returned(memory, guards);
             }
@@ -205,6 +214,7 @@ impl Broker {
             self.state_changed = false;
             self.announce_states();
         }
+        self.release_imports();
         self.finish_stop();
     }
 
@@ -275,6 +285,7 @@ impl Broker {
             Request::Reconfigure(wish) => self.reconfigure(session, wish),
             Request::UserData(wish) => self.user_data(session, wish),
             Request::ParameterSets(which) => self.parameter_sets(which),
+            Request::ImportBuffer(wish) => self.import_buffer(session, id, wish),
             Request::Status => Ok(Some(self.status())),
             Request::Channels(page) => Ok(Some(self.channel_page(page))),
             Request::Clients(page) => Ok(Some(self.client_page(page))),
@@ -285,10 +296,6 @@ impl Broker {
             Request::Explain(which) => self.explain(&which),
             Request::Trace(page) => Ok(Some(self.trace_page(page))),
             Request::Fits(question) => self.fits(question),
-            Request::ImportBuffer(_) => Err(Refusal::Unsupported(
-                "expected a request that this daemon serves, found one that it only knows by name"
-                    .to_owned(),
-            )),
         }
     }
 

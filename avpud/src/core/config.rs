@@ -27,6 +27,8 @@ pub struct BrokerConfig {
     pub load_max_permille: u32,
     /// Reserved memory that the daemon owns.
     pub arena: PhysRange,
+    /// Buffers of other drivers are known to be taken; where not, it is tried when one is brought.
+    pub dma_buf_import: bool,
     /// Memory in which raw source addresses may lie. Must not overlap the arena or the system's memory.
     pub source_windows: Vec<PhysRange>,
     /// The kernel's memory: never a source, whatever the windows say.

@@ -48,6 +48,30 @@ impl LeaseKey {
     }
 }
 
+/// Names an imported buffer between core and shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImportKey(u32);
+
+impl ImportKey {
+    /// The first one.
+    pub const FIRST: Self = Self(0);
+
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// Why a buffer was not imported, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotImported {
+    /// The device or its kernel does not take it.
+    Unsupported(String),
+    /// It should have worked.
+    Failed(String),
+}
+
 /// Who is at the other end of a connection, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -103,6 +127,13 @@ pub enum Input {
         memory: PhysRange,
         /// Whether anything was written beyond it, or beyond an object in it.
         guards: Guards,
+    },
+    /// Answers [`Output::Import`].
+    Imported {
+        /// The import.
+        import: ImportKey,
+        /// Where it lies, or why it does not.
+        result: Result<PhysRange, NotImported>,
     },
     /// A job ended.
     JobDone {
@@ -215,6 +246,21 @@ pub enum Output {
         lease: LeaseKey,
         /// Its memory.
         memory: PhysRange,
+    },
+    /// Find where the buffer lies whose descriptor rode with the request that is being answered. Answered by
+    /// [`Input::Imported`].
+    Import {
+        /// The import.
+        import: ImportKey,
+        /// Whose request.
+        session: SessionKey,
+        /// Bytes of it that will be read.
+        len: ByteLen,
+    },
+    /// Nothing refers to an imported buffer any more.
+    ReleaseImport {
+        /// The import.
+        import: ImportKey,
     },
     /// Start a job: exactly one [`Input::JobDone`] follows, also through a reset.
     Submit(EncodeJob),

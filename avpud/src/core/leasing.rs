@@ -123,7 +123,10 @@ impl Broker {
         let address = PhysAddr::new(wish.address.value());
         let len = ByteLen::new(wish.len_bytes);
         let region = self.sources.register(asker, address, len)?;
-        Ok(Some(Reply::RegionRegistered(RegionRegistered { region })))
+        Ok(Some(Reply::RegionRegistered(RegionRegistered {
+            region,
+            address: Address::default(),
+        })))
     }
 
     pub(super) fn unregister_region(&mut self, session: SessionKey, id: RegionId) -> Answer {

@@ -22,6 +22,7 @@ mod explaining;
 mod fitting;
 mod heap;
 mod histogram;
+mod importing;
 mod intake;
 mod keyframe;
 mod leasing;

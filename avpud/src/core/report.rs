@@ -45,7 +45,7 @@ impl Broker {
             job_base_ns: config.cost.base_ns,
             job_macroblock_ns: config.cost.macroblock_ns,
             role: asker.role,
-            dma_buf_import: false,
+            dma_buf_import: self.import_works,
         })
     }
 

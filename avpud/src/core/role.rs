@@ -91,7 +91,7 @@ impl Default for ClientLimits {
 /// every one is raw.
 pub(super) const fn needed(request: &Request) -> Role {
     match request {
-        Request::RegisterRegion(_) => Role::Raw,
+        Request::RegisterRegion(_) | Request::ImportBuffer(_) => Role::Raw,
         Request::OpenChannel(_)
         | Request::CloseChannel(_)
         | Request::LeaseBuffers(_)
@@ -103,8 +103,7 @@ pub(super) const fn needed(request: &Request) -> Role {
         | Request::Flush(_)
         | Request::Reset(_)
         | Request::Resume(_)
-        | Request::UserData(_)
-        | Request::ImportBuffer(_) => Role::Publish,
+        | Request::UserData(_) => Role::Publish,
         Request::Capabilities
         | Request::Subscribe(_)
         | Request::Unsubscribe(_)

@@ -5,7 +5,7 @@
 //! nothing is taken back while it is queued or may be read. Checks run in one order and each has its own refusal:
 //! alignment, end, owner or right, bounds, overlap.
 
-use crate::core::event::{LeaseKey, Peer, SessionKey};
+use crate::core::event::{ImportKey, LeaseKey, Peer, SessionKey};
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
 use crate::core::role;
@@ -21,6 +21,8 @@ pub(super) struct Sources {
     regions: Vec<Region>,
     lease_next: u32,
     region_next: u32,
+    /// Imports of which the region is gone.
+    released: Vec<ImportKey>,
 }
 
 /// What never changes while the daemon runs.
@@ -76,7 +78,17 @@ struct Region {
     /// `None` once the owner is gone while the encoder may still read it.
     owner: Option<SessionKey>,
     range: PhysRange,
+    /// The buffer of another driver that it is.
+    import: Option<ImportKey>,
     pins: u32,
+}
+
+/// What is known of an imported buffer besides its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Imported {
+    pub(super) key: ImportKey,
+    /// It may lie in the kernel's memory.
+    pub(super) may_be_system: bool,
 }
 
 /// The object that a frame's source lies in.
@@ -106,6 +118,7 @@ impl Sources {
             regions: Vec::new(),
             lease_next: 1,
             region_next: 1,
+            released: Vec::new(),
         }
     }
 
@@ -155,15 +168,54 @@ impl Sources {
     ) -> Result<RegionId, Refusal> {
         let range = self.aligned_range(address, len)?;
         self.check_raw(asker, range)?;
+        Ok(self.add_region(asker.session, range, None))
+    }
+
+    /// Registers a buffer of another driver, whose place the kernel told.
+    pub(super) fn register_imported(
+        &mut self,
+        session: SessionKey,
+        range: PhysRange,
+        imported: Imported,
+    ) -> Result<RegionId, Refusal> {
+        self.aligned_range(range.start(), range.len_bytes())?;
+        self.check_overlap(session, range, imported.may_be_system)?;
+        Ok(self.add_region(session, range, Some(imported.key)))
+    }
+
+    /// An import that nothing refers to any more.
+    pub(super) fn take_released_import(&mut self) -> Option<ImportKey> {
+        self.released.pop()
+    }
+
+    fn add_region(
+        &mut self,
+        owner: SessionKey,
+        range: PhysRange,
+        import: Option<ImportKey>,
+    ) -> RegionId {
         let id = RegionId::new(self.region_next);
         self.region_next = self.region_next.wrapping_add(1);
         self.regions.push(Region {
             id,
-            owner: Some(asker.session),
+            owner: Some(owner),
             range,
+            import,
             pins: 0,
         });
-        Ok(id)
+        id
+    }
+
+    /// Forgets the regions that are not to be kept.
+    fn retain_regions(&mut self, keep: impl Fn(&Region) -> bool) {
+        let released = &mut self.released;
+        self.regions.retain(|region| {
+            let kept = keep(region);
+            if !kept {
+                released.extend(region.import);
+            }
+            kept
+        });
     }
 
     /// Forgets a region of `session`.
@@ -184,7 +236,7 @@ impl Sources {
                 frames: region.pins,
             }),
             Some(_) => {
-                self.regions.retain(|region| region.id != id);
+                self.retain_regions(|region| region.id != id);
                 Ok(())
             }
         }
@@ -269,8 +321,7 @@ impl Sources {
                 self.remove_lease(key)
             }
             Holder::Region(id) => {
-                self.regions
-                    .retain(|region| region.id != id || region.owner.is_some());
+                self.retain_regions(|region| region.id != id || region.owner.is_some());
                 None
             }
             Holder::Window => None,
@@ -285,8 +336,7 @@ impl Sources {
                 region.owner = None;
             }
         }
-        self.regions
-            .retain(|region| region.owner.is_some() || region.pins > 0);
+        self.retain_regions(|region| region.owner.is_some() || region.pins > 0);
         for lease in &mut self.leases {
             if lease.owner == Some(session) {
                 lease.owner = None;
@@ -371,14 +421,26 @@ impl Sources {
         if !window.contains_range(range) {
             return Err(Refusal::OutOfBounds { address, len });
         }
+        self.check_overlap(asker.session, range, false)
+    }
+
+    /// Checks that a range is nobody else's.
+    fn check_overlap(
+        &self,
+        session: SessionKey,
+        range: PhysRange,
+        may_be_system: bool,
+    ) -> Result<(), Refusal> {
+        let (address, len) = (range.start(), range.len_bytes());
         let overlap = |with| Err(Refusal::Overlap { address, len, with });
         if self.rules.arena.overlaps(range) {
             return overlap("the daemon's memory");
         }
-        if self.rules.system_memory.iter().any(|m| m.overlaps(range)) {
+        let is_system = self.rules.system_memory.iter().any(|m| m.overlaps(range));
+        if is_system && !may_be_system {
             return overlap("the system's memory");
         }
-        let foreign = |region: &Region| region.owner != Some(asker.session);
+        let foreign = |region: &Region| region.owner != Some(session);
         let mut regions = self.regions.iter();
         if regions.any(|region| foreign(region) && region.range.overlaps(range)) {
             return overlap("another client's region");

@@ -28,6 +28,18 @@ pub enum DeviceError {
     },
 }
 
+/// A buffer of another driver was not taken.
+#[derive(Debug)]
+pub enum ImportError {
+    /// The device or its kernel does not take it.
+    Unsupported {
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// It should have worked.
+    Device(DeviceError),
+}
+
 /// A wait for an interrupt ended without one.
 #[derive(Debug)]
 pub enum WaitError {
@@ -53,6 +65,24 @@ impl std::error::Error for DeviceError {
             Self::Os { source, .. } => Some(source),
             Self::Address { source, .. } => Some(source),
             Self::Unusable { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported { reason } => f.write_str(reason),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unsupported { .. } => None,
+            Self::Device(error) => Some(error),
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::hw::regs::Reg;
 use crate::job::JobCost;
 use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
-use error::{DeviceError, WaitError};
-use std::os::fd::BorrowedFd;
+use error::{DeviceError, ImportError, WaitError};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// What a device can do and what it costs.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Capabilities {
     pub patience_us: u32,
     /// Reserved memory that the daemon owns: channel memory and leased source buffers are carved from it.
     pub arena: PhysRange,
+    /// Buffers of other drivers are taken, whatever made them. Where not, some may be: only trying tells.
+    pub dma_buf_import: bool,
 }
 
 /// Direction of a cache operation.
@@ -120,6 +122,30 @@ pub trait Device {
     /// # Errors
     /// When exactly this range was not exported.
     fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError>;
+
+    /// Takes a buffer of another driver (dma-buf) as memory that the encoder reads, and says where its `len` bytes lie for
+    /// the encoder. The device keeps the descriptor until [`Self::release`].
+    ///
+    /// # Errors
+    /// When the device or its kernel does not take it.
+    fn import(&mut self, buffer: OwnedFd, len: ByteLen) -> Result<PhysRange, ImportError> {
+        drop(buffer);
+        Err(ImportError::Unsupported {
+            reason: format!(
+                "expected a device that takes buffers of others, found one that does not, for {len}"
+            ),
+        })
+    }
+
+    /// Lets go of an imported buffer, which the encoder does not read any more.
+    ///
+    /// # Errors
+    /// When exactly this range was not imported.
+    fn release(&mut self, imported: PhysRange) -> Result<(), DeviceError> {
+        Err(DeviceError::Unusable {
+            reason: format!("expected an imported range, found {imported}"),
+        })
+    }
 
     /// What the device noticed since it was last asked and whoever runs the daemon should know, a sentence each. The
     /// real encoder notices nothing; its model sees rules broken.

@@ -4,13 +4,14 @@
 //! happened. An access is also a line of text and back, so that a log can be kept, compared with a recording from a
 //! camera, and replayed onto a device ([`replay`]).
 
-use super::error::DeviceError;
+use super::error::{DeviceError, ImportError};
 use super::{Caching, Capabilities, Device, Export, FlushDirection};
 use crate::hw::regs::Reg;
 use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use core::fmt;
 use core::str::FromStr;
+use std::os::fd::OwnedFd;
 
 /// One thing done to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,14 @@ impl<D: Device, S: FnMut(Access)> Device for Traced<D, S> {
 
     fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
         self.device.withdraw(range)
+    }
+
+    fn import(&mut self, buffer: OwnedFd, len: ByteLen) -> Result<PhysRange, ImportError> {
+        self.device.import(buffer, len)
+    }
+
+    fn release(&mut self, imported: PhysRange) -> Result<(), DeviceError> {
+        self.device.release(imported)
     }
 
     fn take_remark(&mut self) -> Option<String> {

@@ -105,6 +105,7 @@ impl Plan {
             name: "plan".to_owned(),
             synthetic: false,
             cost: COST,
+            dma_buf_import: false,
             patience_us: PATIENCE_US,
             arena: memory.arena,
         };

@@ -185,6 +185,7 @@ fn tell_carving(text: &mut Text, memory: &MemoryMap, config: &Config) {
         name: "probe".to_owned(),
         synthetic: false,
         cost: COST,
+        dma_buf_import: false,
         patience_us: PATIENCE_US,
         arena: memory.arena,
     };

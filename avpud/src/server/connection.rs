@@ -6,7 +6,11 @@
 
 use super::outbox::{Outbox, Overflow};
 use crate::core::event::Peer;
-use crate::limits::{DESCRIPTORS_PER_MESSAGE_MAX, OUTPUT_BYTES_BUSY, OUTPUT_DESCRIPTORS_BUSY};
+use crate::limits::{
+    DESCRIPTORS_PER_MESSAGE_MAX, DESCRIPTORS_WAITING_MAX, OUTPUT_BYTES_BUSY,
+    OUTPUT_DESCRIPTORS_BUSY,
+};
+use crate::sys;
 use avpu_proto::decode::{self, DecodeError};
 use avpu_proto::error::{ErrorCode, Refusal};
 use avpu_proto::event::Event;
@@ -19,9 +23,10 @@ use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, cmsg_space, getsockopt, recvmsg};
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use nix::sys::socket::{cmsg_space, getsockopt};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Why a connection ends from our side or theirs.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(super) enum Fault {
     Body(DecodeError),
     /// Descriptors came where none are expected.
     Descriptors(usize),
+    /// A request that needs a descriptor came without.
+    NoDescriptor,
     /// The peer does not read what it asked for.
     SlowConsumer,
     /// No Hello came in time.
@@ -75,6 +82,7 @@ impl fmt::Display for Fault {
             Self::Descriptors(count) => {
                 write!(f, "expected no descriptor, found {count}")
             }
+            Self::NoDescriptor => f.write_str("expected a descriptor with the request, found none"),
             Self::SlowConsumer => f.write_str("the peer does not read what it is sent"),
             Self::Silence => f.write_str("expected a hello, found silence"),
         }
@@ -120,6 +128,10 @@ pub(super) struct Connection {
     peer: Peer,
     phase: Phase,
     decoder: Decoder,
+    /// That came and no request was found yet that announced them.
+    descriptors: VecDeque<OwnedFd>,
+    /// What rode with the request that was taken last.
+    rider: Option<OwnedFd>,
     outbox: Outbox,
     readable: bool,
     writable: bool,
@@ -147,6 +159,8 @@ impl Connection {
                 len: 0,
             },
             decoder: Decoder::new(),
+            descriptors: VecDeque::new(),
+            rider: None,
             outbox: Outbox::new(),
             readable: true,
             writable: true,
@@ -248,11 +262,23 @@ impl Connection {
         if frame.header.kind != Kind::Request {
             return Err(Fault::Kind(frame.header.kind));
         }
-        if frame.header.descriptors > 0 {
-            return Err(Fault::Descriptors(usize::from(frame.header.descriptors)));
-        }
+        let announced = usize::from(frame.header.descriptors);
         let id = frame.header.id.number();
-        match decode::request(frame.body) {
+        let decoded = decode::request(frame.body);
+        let takes_one = matches!(decoded, Ok(Request::ImportBuffer(_)));
+        if announced > 0 && !takes_one {
+            return Err(Fault::Descriptors(announced));
+        }
+        self.rider = None;
+        if takes_one {
+            let rider = (announced > 0).then(|| self.descriptors.pop_front());
+            self.rider = Some(rider.flatten().ok_or(Fault::NoDescriptor)?);
+        }
+        // They come with the first byte of their frame, so none is left when no byte is.
+        if self.decoder.pending_bytes() == 0 && !self.descriptors.is_empty() {
+            return Err(Fault::Descriptors(self.descriptors.drain(..).count()));
+        }
+        match decoded {
             Ok(request) => Ok(Some(Incoming::Request {
                 id,
                 body: Some(request),
@@ -271,11 +297,21 @@ impl Connection {
             Phase::Ready | Phase::Farewell => self.decoder.space(),
         };
         let room = space.len();
-        let received = receive(&self.stream, space, control);
+        let waiting = &mut self.descriptors;
+        let received = sys::receive(self.stream.as_fd(), space, &mut control.0, |descriptor| {
+            waiting.push_back(descriptor);
+        });
+        let allowed = if self.is_greeting() {
+            0
+        } else {
+            DESCRIPTORS_WAITING_MAX
+        };
         match received {
-            Ok((_, descriptors)) if descriptors > 0 => Err(Fault::Descriptors(descriptors)),
-            Ok((0, _)) => Err(Fault::Hangup),
-            Ok((count, _)) => {
+            Ok(_) if self.descriptors.len() > allowed => {
+                Err(Fault::Descriptors(self.descriptors.drain(..).count()))
+            }
+            Ok(0) => Err(Fault::Hangup),
+            Ok(count) => {
                 match &mut self.phase {
                     Phase::Greeting { len, .. } => *len += count,
                     Phase::Ready | Phase::Farewell => self.decoder.fill(count),
@@ -292,6 +328,11 @@ impl Connection {
             Err(Errno::EINTR) => Ok(true),
             Err(error) => Err(Fault::Io(error.into())),
         }
+    }
+
+    /// The descriptor that rode with the request that was received last.
+    pub(super) fn take_rider(&mut self) -> Option<OwnedFd> {
+        self.rider.take()
     }
 
     /// Answers the Hello.
@@ -321,6 +362,7 @@ impl Connection {
     /// Takes no more requests: what waits is written, then the connection ends.
     pub(super) fn say_farewell(&mut self) {
         self.phase = Phase::Farewell;
+        self.descriptors.clear();
     }
 
     /// Writes what waits. `Ok(true)`: all of it.
@@ -335,26 +377,4 @@ impl Connection {
         self.writable = done;
         Ok(done)
     }
-}
-
-/// Reads bytes and closes every descriptor that came with them; says how many bytes and descriptors that were.
-fn receive(
-    stream: &UnixStream,
-    space: &mut [u8],
-    control: &mut ControlBuffer,
-) -> nix::Result<(usize, usize)> {
-    let mut parts = [IoSliceMut::new(space)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut parts, Some(&mut control.0), flags)?;
-    let mut descriptors = 0;
-    for entry in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = entry {
-            for fd in fds {
-                descriptors += 1;
-                // Nothing is left to do where the kernel fails to close what it has just opened.
-                let _ = nix::unistd::close(fd);
-            }
-        }
-    }
-    Ok((message.bytes, descriptors))
 }

@@ -5,7 +5,7 @@ use crate::limits::{OUTPUT_BYTES_BUSY, OUTPUT_BYTES_MAX, OUTPUT_DESCRIPTORS_BUSY
 use avpu_proto::event::Event;
 use avpu_proto::frame::{Decoder, Kind, RequestId, encode_event, encode_request};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{Request, Submit, Subscribe};
+use avpu_proto::request::{ImportBuffer, Request, Submit, Subscribe};
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES};
 use avpu_proto::{decode, limits};
 use mio::net::UnixStream;
@@ -15,7 +15,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use std::fs;
 use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream as Peer;
 use std::time::Duration;
 
@@ -191,6 +191,87 @@ fn descriptors_are_closed_and_their_sender_with_them() {
     assert_eq!(open(), 1);
     assert!(matches!(world.fault(), Fault::Descriptors(100)));
     assert_eq!(open(), 1);
+}
+
+fn send(world: &World, bytes: &[u8], descriptors: &[RawFd]) {
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    let rights = if descriptors.is_empty() {
+        &[][..]
+    } else {
+        &rights
+    };
+    let parts = [IoSlice::new(bytes)];
+    let peer = world.peer.as_raw_fd();
+    sendmsg::<UnixAddr>(peer, &parts, rights, MsgFlags::empty(), None).unwrap();
+}
+
+/// An import that announces so many descriptors.
+fn import(id: u16, announced: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let request = Request::ImportBuffer(ImportBuffer { len_bytes: 4096 });
+    encode_request(&mut bytes, RequestId::new(id), &request).unwrap();
+    bytes[5] = announced;
+    bytes
+}
+
+#[test]
+fn a_descriptor_that_an_import_announces_is_handed_on_with_it() {
+    let file = memfd_create("buffer", MFdFlags::MFD_CLOEXEC).unwrap();
+    let fd = file.as_raw_fd();
+    for cut in [0, 1, 7] {
+        let mut world = World::greeted();
+        let mut status = Vec::new();
+        encode_request(&mut status, RequestId::new(1), &Request::Status).unwrap();
+        // A request before it, itself in two pieces, and one behind it.
+        send(&world, &status, &[]);
+        let bytes = import(2, 1);
+        let (head, tail) = bytes.split_at(bytes.len() - cut);
+        send(&world, head, &[fd]);
+        if cut > 0 {
+            assert!(matches!(
+                world.hear(),
+                Ok(Some(Incoming::Request { id: 1, .. }))
+            ));
+            assert!(matches!(world.hear(), Ok(None)));
+            send(&world, &[tail, &status].concat(), &[]);
+        } else {
+            send(&world, &status, &[]);
+            assert!(matches!(
+                world.hear(),
+                Ok(Some(Incoming::Request { id: 1, .. }))
+            ));
+        }
+        assert!(world.connection.take_rider().is_none());
+        assert!(matches!(
+            world.hear(),
+            Ok(Some(Incoming::Request { id: 2, .. }))
+        ));
+        assert!(world.connection.take_rider().is_some());
+        assert!(world.connection.take_rider().is_none());
+        assert!(matches!(
+            world.hear(),
+            Ok(Some(Incoming::Request { id: 1, .. }))
+        ));
+        assert!(world.connection.take_rider().is_none());
+    }
+}
+
+#[test]
+fn an_import_has_exactly_one_descriptor() {
+    let file = memfd_create("buffer", MFdFlags::MFD_CLOEXEC).unwrap();
+    let fd = file.as_raw_fd();
+    let mut world = World::greeted();
+    send(&world, &import(1, 1), &[]);
+    assert!(matches!(world.fault(), Fault::NoDescriptor));
+    let mut world = World::greeted();
+    send(&world, &import(1, 0), &[fd]);
+    assert!(matches!(world.fault(), Fault::NoDescriptor));
+    let mut world = World::greeted();
+    send(&world, &import(1, 1), &[fd, fd]);
+    assert!(matches!(world.fault(), Fault::Descriptors(1)));
+    let mut world = World::greeted();
+    send(&world, &import(1, 1), &[fd; 5]);
+    assert!(matches!(world.fault(), Fault::Descriptors(5)));
 }
 
 #[test]

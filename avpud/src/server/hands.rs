@@ -122,6 +122,15 @@ impl<D: Device> Server<D> {
                 let guards = self.withdraw(memory);
                 self.answer(Input::MemoryReturned { memory, guards });
             }
+            Output::Import {
+                import,
+                session,
+                len,
+            } => {
+                let result = self.import(import, session, len);
+                self.answer(Input::Imported { import, result });
+            }
+            Output::ReleaseImport { import } => self.release_import(import),
             Output::Submit(job) => self.submit(&job),
             Output::Deliver {
                 job,

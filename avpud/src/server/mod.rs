@@ -10,6 +10,7 @@ mod connection;
 mod connection_tests;
 mod guards;
 mod hands;
+mod imports;
 mod irq;
 mod listener;
 mod log;
@@ -37,6 +38,7 @@ use crate::limits::{EVENTS_PER_TURN_MAX, FAREWELL_TIMEOUT_US, REQUESTS_PER_TURN_
 use avpu_proto::version::{ClientHello, DaemonHello};
 use connection::{ControlBuffer, Fault, Incoming};
 use hands::Holdings;
+use imports::Imports;
 use irq::{Interrupt, Interrupts};
 use log::RateLimit;
 use mio::event::Event;
@@ -74,6 +76,7 @@ pub struct Server<D> {
     broker: Broker,
     engine: Engine<D>,
     holdings: Holdings,
+    imports: Imports,
     peers: Peers,
     control: ControlBuffer,
     log: Logger,

@@ -207,7 +207,11 @@ impl Entry {
             Fault::Hello(_) | Fault::Silence => {
                 self.turn_away(DaemonHello::refused(Reason::NotHello), now);
             }
-            Fault::Frame(_) | Fault::Kind(_) | Fault::Body(_) | Fault::Descriptors(_) => {
+            Fault::Frame(_)
+            | Fault::Kind(_)
+            | Fault::Body(_)
+            | Fault::Descriptors(_)
+            | Fault::NoDescriptor => {
                 if self.greeted {
                     let refusal = Reply::Refused(fault.refusal());
                     self.dead |= self.connection.reply(0, &refusal, None).is_err();

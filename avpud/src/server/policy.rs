@@ -73,6 +73,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
         patience_us: device.patience_us,
         load_max_permille: config.load_max_permille,
         arena: device.arena,
+        dma_buf_import: device.dma_buf_import,
         source_windows: if config.source_windows.is_empty() {
             machine.source_windows.clone()
         } else {
@@ -115,6 +116,7 @@ mod tests {
 
     fn capabilities() -> Capabilities {
         Capabilities {
+            dma_buf_import: false,
             name: "/dev/avpu".to_owned(),
             synthetic: false,
             cost: JobCost {

@@ -1,6 +1,7 @@
 //! From settings to a running daemon: lock, device, core, signals, and the socket last, because who sees it may connect.
 
 use super::hands::Holdings;
+use super::imports::Imports;
 use super::irq::Interrupts;
 use super::listener::{ListenError, SocketLock};
 use super::log::{LinesLost, RateLimit};
@@ -251,6 +252,7 @@ where
         broker: Broker::new(broker_config, now),
         engine,
         holdings: Holdings::new(epoch, channels_max),
+        imports: Imports::default(),
         peers: Peers::new(),
         control: connection::ControlBuffer::new(),
         log,

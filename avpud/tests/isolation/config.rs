@@ -37,6 +37,7 @@ pub(crate) fn config() -> BrokerConfig {
             base_ns: 100_000,
             macroblock_ns: 4_000,
         },
+        dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
         arena: range(0x0600_0000, 0x0040_0000),

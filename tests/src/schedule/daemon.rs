@@ -272,6 +272,7 @@ fn config() -> BrokerConfig {
         name: "simulated".to_owned(),
         synthetic: true,
         cost: COST,
+        dma_buf_import: false,
         patience_us: 1_000_000,
         arena: arena.expect("a range"),
     };

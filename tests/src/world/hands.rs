@@ -4,7 +4,7 @@ use crate::world::ring::RingMemory;
 use crate::world::shell::{Shell, index};
 use avpu_proto::types::BufferAccess;
 use avpud::codec::join::join;
-use avpud::core::event::{Attach, Guards, Input, LeaseKey, Output};
+use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output};
 use avpud::device::{Caching, Device, guard};
 use avpud::driver::Completion;
 use avpud::hw::cmdlist::AddressWord;
@@ -89,6 +89,12 @@ impl Shell {
                 let guards = self.inspect(memory);
                 self.answer(Input::MemoryReturned { memory, guards });
             }
+            Output::Import { import, .. } => {
+                // Clients of this world have no descriptors to send along.
+                let result = Err(NotImported::Unsupported("no buffers here".to_owned()));
+                self.answer(Input::Imported { import, result });
+            }
+            Output::ReleaseImport { .. } => unreachable!("nothing was imported"),
             Output::Submit(job) => self.start(&job),
             Output::Deliver {
                 job,

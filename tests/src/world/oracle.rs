@@ -353,7 +353,9 @@ impl Oracle {
             Output::Close { session, .. } => {
                 assert!(self.sessions.contains(session) || !self.sessions.is_empty());
             }
-            Output::Discard { .. }
+            Output::Import { .. }
+            | Output::ReleaseImport { .. }
+            | Output::Discard { .. }
             | Output::Reset { .. }
             | Output::Finished { .. }
             | Output::Note(_) => {}

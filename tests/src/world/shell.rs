@@ -461,6 +461,7 @@ fn config(device: &Capabilities, window: PhysRange) -> BrokerConfig {
     BrokerConfig {
         epoch: Epoch::new(1),
         pid: 1,
+        dma_buf_import: false,
         patience_us: 100_000,
         ..broker_config(&settings, device, &machine)
     }

@@ -5,6 +5,7 @@
 //! or descriptor more. Nothing here looks at a clock; a test waits for replies, packets and ends of streams.
 
 mod addresses;
+mod buffers;
 mod bytes;
 mod descriptors;
 mod extremes;

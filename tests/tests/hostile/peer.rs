@@ -12,9 +12,10 @@ use avpu_proto::types::ChannelId;
 use avpu_proto::version::{ClientHello, HELLO_BYTES};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io::{ErrorKind, Read, Write};
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -146,6 +147,22 @@ impl Peer {
 
     pub(crate) fn ask(&mut self, request: &Request) -> Reply {
         self.send(&[request]);
+        self.reply()
+    }
+
+    /// Asks with a descriptor that rides with the request.
+    pub(crate) fn ask_with(&mut self, request: &Request, descriptor: BorrowedFd<'_>) -> Reply {
+        /// Where a frame says how many descriptors ride with it.
+        const FLAGS: usize = 5;
+        self.session.request(request, ()).expect("it fits a frame");
+        let mut bytes = self.session.output().to_vec();
+        bytes[FLAGS] = 1;
+        let rights = [descriptor.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&rights)];
+        let (socket, parts) = (self.stream.as_raw_fd(), [IoSlice::new(&bytes)]);
+        sendmsg::<UnixAddr>(socket, &parts, &rights, MsgFlags::MSG_NOSIGNAL, None)
+            .expect("the daemon reads");
+        self.session.sent(bytes.len());
         self.reply()
     }
 

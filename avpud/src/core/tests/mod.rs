@@ -6,6 +6,7 @@ mod encoding;
 mod explaining;
 mod fitting;
 mod guarantees;
+mod importing;
 mod key_frames;
 mod leaving;
 mod liveness;

@@ -2,7 +2,9 @@
 
 use crate::core::Broker;
 use crate::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
-use crate::core::event::{Attach, Guards, Input, Note, Output, Peer, SessionKey};
+use crate::core::event::{
+    Attach, Guards, ImportKey, Input, NotImported, Note, Output, Peer, SessionKey,
+};
 use crate::core::role::{ClientLimits, Members, Rights};
 use crate::core::time::Micros;
 use crate::job::{
@@ -53,6 +55,7 @@ pub(super) fn config() -> BrokerConfig {
             base_ns: 100_000,
             macroblock_ns: 4_000,
         },
+        dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
         arena: range(ARENA, ARENA_LEN),
@@ -99,6 +102,9 @@ pub(super) struct World {
     pub(super) access: BufferAccess,
     /// What the guards of the memory that comes back next say.
     pub(super) guards: Guards,
+    /// What the next buffers are imported as.
+    pub(super) import: Result<PhysRange, NotImported>,
+    pub(super) released_imports: Vec<ImportKey>,
     pub(super) finished: Option<bool>,
     /// What channels were changed to.
     pub(super) tuned: Vec<ChannelSetup>,
@@ -129,6 +135,8 @@ impl World {
                 cached: true,
             },
             guards: Guards::Intact,
+            import: Err(NotImported::Unsupported("no buffers here".to_owned())),
+            released_imports: Vec::new(),
             finished: None,
             tuned: Vec::new(),
             request_next: 0,
@@ -137,11 +145,16 @@ impl World {
 
     /// A connection with its number as process; user 0 and so with the raw right only for number 0.
     pub(super) fn connect(&mut self, number: u32) -> SessionKey {
+        self.connect_as(number, 1000)
+    }
+
+    /// The same with a group.
+    pub(super) fn connect_as(&mut self, number: u32, gid: u32) -> SessionKey {
         let session = SessionKey::new(number);
         let peer = Peer {
             pid: 100 + number,
             uid: number,
-            gid: 1000,
+            gid,
         };
         self.feed(Input::Opened { session, peer });
         session
@@ -197,6 +210,12 @@ impl World {
                 }
                 Output::TuneChannel { setup, .. } => self.tuned.push(setup),
                 Output::RevokeLease { memory, .. } => self.give_back(memory),
+                Output::Import { import, .. } => {
+                    let result = self.import.clone();
+                    self.broker
+                        .handle(self.now, Input::Imported { import, result });
+                }
+                Output::ReleaseImport { import } => self.released_imports.push(import),
                 Output::Finished { restart } => self.finished = Some(restart),
                 Output::Close { session, .. } => {
                     self.broker.handle(self.now, Input::Closed { session });
@@ -453,6 +472,8 @@ fn name_of(output: &Output) -> String {
         Output::DestroyChannel { .. } => "destroy".into(),
         Output::GrantLease { .. } => "grant".into(),
         Output::RevokeLease { .. } => "revoke".into(),
+        Output::Import { .. } => "import".into(),
+        Output::ReleaseImport { .. } => "release import".into(),
         Output::Submit(_) => "submit".into(),
         Output::Deliver { .. } => "deliver".into(),
         Output::Discard { .. } => "discard".into(),

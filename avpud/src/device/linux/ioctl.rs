@@ -5,6 +5,7 @@
 //! [`reserved`](super::reserved).
 #![allow(unsafe_code)]
 
+use crate::mem::addr::ByteLen;
 use core::num::NonZeroU32;
 use nix::errno::Errno;
 use nix::libc;
@@ -73,6 +74,7 @@ const UNBLOCK: Request = avpu(HERE, Transfer::None, 1, 0);
 const WRITE_REGISTER: Request = avpu(HERE, Transfer::Both, 10, 8);
 const READ_REGISTER: Request = avpu(HERE, Transfer::Both, 11, 8);
 const WAIT_IRQ: Request = avpu(HERE, Transfer::Both, 12, 4);
+const DMA_ADDRESS: Request = avpu(HERE, Transfer::Both, 18, 12);
 /// The reserved memory's device takes a literal, the same on every target.
 const FLUSH: Request = Request(0xc00c_7200);
 
@@ -99,6 +101,18 @@ pub(super) fn wait_irq(device: BorrowedFd<'_>) -> Result<u32, Errno> {
 /// Ends every wait on this open file, now and for good.
 pub(super) fn unblock(device: BorrowedFd<'_>) -> Result<(), Errno> {
     call(device, UNBLOCK, &mut Argument::new(&[]))
+}
+
+/// Where the first byte of a shared buffer lies for the encoder. `len` is not looked at by the driver.
+pub(super) fn dma_address(
+    device: BorrowedFd<'_>,
+    buffer: BorrowedFd<'_>,
+    len: ByteLen,
+) -> Result<u32, Errno> {
+    let fd = u32::try_from(buffer.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let mut argument = Argument::new(&[fd, len.value(), 0]);
+    call(device, DMA_ADDRESS, &mut argument)?;
+    Ok(argument.0[2])
 }
 
 /// Makes the processor's cache and the memory agree, through the device of the reserved memory.
@@ -181,11 +195,12 @@ mod tests {
     use std::os::fd::AsFd;
 
     /// Number, transfer and length of the structure, then the literals on MIPS and elsewhere.
-    const TABLE: [(u32, Transfer, u32, u32, u32); 4] = [
+    const TABLE: [(u32, Transfer, u32, u32, u32); 5] = [
         (1, Transfer::None, 0, 0x2000_7101, 0x0000_7101),
         (10, Transfer::Both, 8, 0xc008_710a, 0xc008_710a),
         (11, Transfer::Both, 8, 0xc008_710b, 0xc008_710b),
         (12, Transfer::Both, 4, 0xc004_710c, 0xc004_710c),
+        (18, Transfer::Both, 12, 0xc00c_7112, 0xc00c_7112),
     ];
 
     #[test]
@@ -194,7 +209,13 @@ mod tests {
             assert_eq!(avpu(MIPS, transfer, number, len), Request(mips));
             assert_eq!(avpu(GENERIC, transfer, number, len), Request(generic));
         }
-        let here = [UNBLOCK, WRITE_REGISTER, READ_REGISTER, WAIT_IRQ];
+        let here = [
+            UNBLOCK,
+            WRITE_REGISTER,
+            READ_REGISTER,
+            WAIT_IRQ,
+            DMA_ADDRESS,
+        ];
         for (request, (.., mips, generic)) in here.into_iter().zip(TABLE) {
             let expected = if cfg!(target_arch = "mips") {
                 mips

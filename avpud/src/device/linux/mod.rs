@@ -10,6 +10,7 @@ pub mod arena;
 pub mod cmdline;
 mod error;
 pub mod holders;
+mod imports;
 mod ioctl;
 pub mod iomem;
 mod irq;
@@ -20,19 +21,20 @@ pub use error::OpenError;
 pub use irq::{AvpuCancel, AvpuInterrupts};
 pub use reserved::{CACHED_PATH, UNCACHED_PATH};
 
-use super::error::DeviceError;
+use super::error::{DeviceError, ImportError};
 use super::{Caching, Capabilities, Device, Export, FlushDirection, JobCost};
 use crate::hw::regs::Reg;
 use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use arena::{ArenaSource, MemoryMap};
 use core::fmt;
+use imports::Imports;
 use iomem::Iomem;
 use nix::errno::Errno;
 use reserved::{Reserved, ReservedError};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub struct Avpu {
     capabilities: Capabilities,
     file: Arc<File>,
     reserved: Reserved,
+    imports: Imports,
 }
 
 /// Everything about an encoder that was opened.
@@ -114,9 +117,12 @@ pub fn open(path: &Path, source: ArenaSource) -> Result<Opened, OpenError> {
             cost: COST,
             patience_us: PATIENCE_US,
             arena: memory.arena,
+            // Nothing here makes a foreign buffer to try with: the first one that a client brings tells.
+            dma_buf_import: false,
         },
         file,
         reserved,
+        imports: Imports::default(),
     };
     Ok(Opened {
         device,
@@ -182,6 +188,14 @@ impl Device for Avpu {
 
     fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
         self.reserved.withdraw(range)
+    }
+
+    fn import(&mut self, buffer: OwnedFd, len: ByteLen) -> Result<PhysRange, ImportError> {
+        self.imports.import(self.file.as_fd(), buffer, len)
+    }
+
+    fn release(&mut self, imported: PhysRange) -> Result<(), DeviceError> {
+        self.imports.release(imported)
     }
 }
 

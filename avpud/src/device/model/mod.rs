@@ -4,12 +4,13 @@
 //! daemon. What is added here is memory: files that the model reads and writes by physical address and that this
 //! process and its clients map. [`VirtualModel`] is the same in virtual time.
 
+mod imports;
 mod memory;
 mod virtual_time;
 
 pub use virtual_time::VirtualModel;
 
-use super::error::{DeviceError, WaitError};
+use super::error::{DeviceError, ImportError, WaitError};
 use super::{Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource};
 use crate::hw::irq::IrqLine;
 use crate::hw::regs::Reg;
@@ -21,14 +22,17 @@ use avpu_model::dump::ReconstructionSink;
 use avpu_model::memory::FlushDirection as ModelDirection;
 use avpu_model::{ModelCanceller, ModelDevice, ModelHandle, ModelIrq, WaitError as ModelWaitError};
 use core::fmt;
+use imports::Imports;
 use memory::ModelMemory;
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 
 /// The model, opened.
 pub struct Model {
     capabilities: Capabilities,
     memory: ModelMemory,
+    imports: Imports,
     // Closed before the device it belongs to is dropped.
     handle: ModelHandle,
     device: ModelDevice,
@@ -72,6 +76,7 @@ pub fn open(
     })?;
     let (handle, irq, canceller) = device.open().map_err(unusable)?;
     let model = Model {
+        imports: Imports::new(memory.arena(), source_windows),
         capabilities: capabilities(&config, memory.arena()),
         memory,
         handle,
@@ -138,6 +143,19 @@ impl Device for Model {
         self.memory.withdraw(range)?;
         self.handle
             .remove(range.start().value(), range.len().get())
+            .map_err(unusable)
+    }
+
+    fn import(&mut self, buffer: OwnedFd, len: ByteLen) -> Result<PhysRange, ImportError> {
+        let (range, overlay) = self.imports.import(buffer, len)?;
+        self.handle.lay(overlay);
+        Ok(range)
+    }
+
+    fn release(&mut self, imported: PhysRange) -> Result<(), DeviceError> {
+        self.imports.release(imported)?;
+        self.handle
+            .remove(imported.start().value(), imported.len().get())
             .map_err(unusable)
     }
 
@@ -211,6 +229,7 @@ fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
             base_ns: cost.base_ns,
             macroblock_ns: cost.macroblock_ns,
         },
+        dma_buf_import: true,
         patience_us: match config.body {
             BodyKind::Picture => PICTURE_PATIENCE_US,
             BodyKind::Pattern => PATTERN_PATIENCE_US,

@@ -59,6 +59,7 @@ impl Fake {
                     base_ns: 0,
                     macroblock_ns: 0,
                 },
+                dma_buf_import: false,
                 patience_us: 100_000,
                 arena,
             },
