@@ -41,11 +41,11 @@ enum { KIND_REQUEST = 1, KIND_REPLY = 2, KIND_EVENT = 3, EVENT_FORGOTTEN = 255 }
 enum request_number {
 	REQUEST_CAPABILITIES, REQUEST_OPEN_CHANNEL, REQUEST_CLOSE_CHANNEL, REQUEST_LEASE_BUFFERS, REQUEST_RETURN_LEASE,
 	REQUEST_REGISTER_REGION, REQUEST_UNREGISTER_REGION, REQUEST_SUBMIT, REQUEST_SUBSCRIBE, REQUEST_UNSUBSCRIBE,
-	REQUEST_RELEASE_PACKETS, REQUEST_REQUEST_IDR, REQUEST_DRAIN, REQUEST_STATUS, REQUEST_CHANNELS
+	REQUEST_RELEASE_PACKETS, REQUEST_REQUEST_IDR, REQUEST_DRAIN, REQUEST_STATUS, REQUEST_CHANNELS, REQUEST_RECONFIGURE = 19
 };
 enum reply_number {
 	REPLY_REFUSED, REPLY_DONE, REPLY_CAPABILITIES, REPLY_CHANNEL_OPENED, REPLY_BUFFERS_LEASED, REPLY_REGION_REGISTERED,
-	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS, REPLY_IDR_PROMISED = 14
+	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS, REPLY_RECONFIGURED = 13, REPLY_IDR_PROMISED
 };
 
 /* A request as it is built: room for the header, then the body. */
@@ -140,8 +140,8 @@ static void put_subscribe(writer *to, const avpu_reader_config *config) {
  */
 static const char refusal_format[] = "hsbb", capabilities_format[] = "nsbwCUhhhhhhhhbww",
 	channel_format[] = "wnwwwwwww2wwwRc", lease_format[] = "wwwwwb", reader_format[] = "wwnwwhw2hhww",
-	status_format[] = "nswwqwwqwwwwww", report_format[] = "wnw6223hhwwwRwwqwwwwhhwwcwwwwwwwwwqw",
-	packet_format[] = "wwwww1cqqqqwq", released_format[] = "wwwq2", gap_format[] = "www2", changed_format[] = "wn6s",
+	status_format[] = "nswwqwwqwwwwww", report_format[] = "wnw9223hhwwwRwwqwwwwhhwwcwwwwwwwwwqw",
+	packet_format[] = "wwwww1cqqqqwq", released_format[] = "wwwq2", gap_format[] = "www2", changed_format[] = "wn9s",
 	reset_format[] = "ww", promise_format[] = "ww", end_format[] = "wOw", number_format[] = "w";
 
 static uint8_t take_u8(reading *from) { return from->at < from->end ? *from->at++ : 0; }
@@ -153,8 +153,7 @@ static int cut(reading *from) {
 
 static uint64_t take_number(reading *from, uint64_t max) {
 	uint64_t value = 0;
-	unsigned shift = 0;
-	uint8_t byte = 0;
+	unsigned shift = 0; uint8_t byte = 0;
 	if (from->at == from->end) return 0;
 	do {
 		if (from->at == from->end || shift > 63) return (uint64_t)cut(from);
@@ -183,10 +182,12 @@ static int take_string(reading *from, char *text, size_t room) {
 }
 
 static void take_rate(reading *from, avpu_rate *rate) {
-	rate->mode = (uint8_t)take_number(from, AVPU_CBR);
-	if (rate->mode == AVPU_CBR) rate->bitrate_bps = take_u32(from);
-	*(rate->mode == AVPU_CBR ? &rate->qp_min : &rate->qp) = take_u8(from);
-	if (rate->mode == AVPU_CBR) rate->qp_max = take_u8(from);
+	rate->mode = (uint8_t)take_number(from, AVPU_CAPPED_QUALITY);
+	if (rate->mode != AVPU_FIX_QP) rate->bitrate_bps = take_u32(from);
+	if (rate->mode == AVPU_VBR || rate->mode == AVPU_CAPPED_VBR) (void)take_u32(from); /* the most */
+	*(rate->mode != AVPU_FIX_QP ? &rate->qp_min : &rate->qp) = take_u8(from);
+	if (rate->mode != AVPU_FIX_QP) rate->qp_max = take_u8(from);
+	if (rate->mode >= AVPU_CAPPED_VBR) (void)take_number(from, UINT16_MAX); /* a quality */
 }
 
 /* Where the next field lies: as the compiler places it behind the last. */
@@ -280,7 +281,7 @@ static uint32_t take_channels(reading *from, avpu_channel_report *entries, unsig
 
 /* Answers 0 for an event that is not known. */
 static int take_event(reading *from, avpu_event *to) {
-	static const uint8_t last_reason[] = { 0, AVPU_DROP_ENGINE_OFFLINE, AVPU_FAIL_DEVICE };
+	static const uint8_t last_reason[] = { 0, AVPU_DROP_REVOKED, AVPU_FAIL_DEVICE };
 	memset(to, 0, sizeof *to);
 	to->type = (uint8_t)take_number(from, AVPU_EVENT_SHUTDOWN);
 	if (from->bad) return 0;
@@ -680,13 +681,10 @@ int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, av
 }
 
 int avpu_set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps) {
-	static const avpu_refusal unsupported = {
-		AVPU_CODE_UNSUPPORTED, "expected a request that changes a running channel, found none in version 1", 1, 0
-	};
-	(void)channel, (void)bitrate_bps;
-	enter(client);
-	client->refusal = unsupported;
-	return leave(client, AVPU_CODE_UNSUPPORTED);
+	writer request;
+	begin(&request, REQUEST_RECONFIGURE, 1, channel, 0);
+	put_numbers(&request, 3, 0, 0, bitrate_bps, 0); /* neither a name nor another mode */
+	return call(client, &request, REPLY_RECONFIGURED, NULL, NULL, 0);
 }
 
 /* Sources. */

@@ -54,15 +54,16 @@ enum avpu_code {
 enum avpu_codec { AVPU_AVC, AVPU_HEVC, AVPU_JPEG };
 enum avpu_profile { AVPU_HIGH, AVPU_MAIN, AVPU_BASELINE };
 enum avpu_class { AVPU_BEST_EFFORT, AVPU_SNAPSHOT, AVPU_RECORD, AVPU_LIVE };
-enum avpu_rate_mode { AVPU_FIX_QP, AVPU_CBR };
+enum avpu_rate_mode { AVPU_FIX_QP, AVPU_CBR, AVPU_VBR, AVPU_CAPPED_VBR, AVPU_CAPPED_QUALITY }; /* open: the first two */
 enum avpu_picture_kind { AVPU_IDR, AVPU_P };
 enum avpu_join { AVPU_LAST_IDR, AVPU_NEXT_IDR, AVPU_DEMAND_IDR };
 enum avpu_end { AVPU_ENCODED, AVPU_DROPPED, AVPU_FAILED };
-enum avpu_drop { AVPU_DROP_CHANNEL_CLOSED, AVPU_DROP_SHUTDOWN, AVPU_DROP_ENGINE_OFFLINE };
+enum avpu_drop { AVPU_DROP_CHANNEL_CLOSED, AVPU_DROP_SHUTDOWN, AVPU_DROP_ENGINE_OFFLINE, AVPU_DROP_DEADLINE,
+	AVPU_DROP_QUEUE_FULL, AVPU_DROP_SUPERSEDED, AVPU_DROP_FLUSHED, AVPU_DROP_DECIMATED, AVPU_DROP_REVOKED };
 enum avpu_fail { AVPU_FAIL_TIMEOUT, AVPU_FAIL_HARDWARE_ERROR, AVPU_FAIL_OVERFLOW, AVPU_FAIL_REFERENCE_LOST,
 	AVPU_FAIL_ENGINE_RESET, AVPU_FAIL_DEVICE };
 enum avpu_state { AVPU_CONFIGURED, AVPU_RUNNING, AVPU_DRAINING, AVPU_DRAINED, AVPU_RECOVERING, AVPU_CHANNEL_FAILED,
-	AVPU_CLOSED };
+	AVPU_CLOSED, AVPU_STARVED, AVPU_BLOCKED, AVPU_STALLED };
 enum avpu_gap_reason { AVPU_GAP_NO_CREDITS, AVPU_GAP_OVERRUN, AVPU_GAP_LOST };
 enum avpu_access { AVPU_ACCESS_NONE, AVPU_ACCESS_DESCRIPTOR, AVPU_ACCESS_PHYSICAL_DEVICE };
 typedef struct avpu_client avpu_client;
@@ -271,7 +272,7 @@ int avpu_copy_packet(avpu_reader *reader, const avpu_packet *packet, void *room,
 int avpu_release_packets(avpu_client *client, const avpu_reader *reader, uint32_t sequence);
 /* Asks for an IDR of a channel that this client owns or reads, by `name` if that is not NULL. `promise` may be NULL. */
 int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, avpu_promise *promise);
-/* Always AVPU_CODE_UNSUPPORTED: version 1 has no request that changes a running channel. Close it and open anew. */
+/* Another target in the mode that the channel has, from its next picture on; refused with a constant QP. */
 int avpu_set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps);
 /* Lets a channel finish what it accepted; then comes AVPU_EVENT_END_OF_STREAM. */
 int avpu_drain(avpu_client *client, uint32_t channel);

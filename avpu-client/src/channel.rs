@@ -456,6 +456,23 @@ impl Channel {
     }
 }
 
+impl Channel {
+    pub(crate) fn call(&self, request: &Request) -> Result<Reply, ClientError> {
+        Ok(self.inner.connection.call(request, Tag::Wait)?.0)
+    }
+
+    pub(crate) fn done(&self, request: &Request, name: &'static str) -> Result<(), ClientError> {
+        self.inner.done(request, name)
+    }
+
+    /// The channel is another one now: what to ask for to get it again, and what there is.
+    pub(crate) fn remember(&self, change: impl FnOnce(&mut OpenChannel, &mut ChannelOpened)) {
+        if let Some(slot) = slot_of(&mut self.inner.connection.lock(), self.inner.key) {
+            change(&mut slot.request, &mut slot.opened);
+        }
+    }
+}
+
 impl Inner {
     fn done(&self, request: &Request, name: &'static str) -> Result<(), ClientError> {
         match self.connection.call(request, Tag::Wait)?.0 {

@@ -391,7 +391,7 @@ impl Client {
         subscribe_on_wire(self.connection(), key)
     }
 
-    fn call(&self, request: &Request) -> Result<Reply, ClientError> {
+    pub(crate) fn call(&self, request: &Request) -> Result<Reply, ClientError> {
         Ok(self.connection().call(request, Tag::Wait)?.0)
     }
 

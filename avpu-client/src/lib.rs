@@ -31,6 +31,7 @@ mod buffer;
 mod channel;
 mod client;
 mod connection;
+mod control;
 mod error;
 mod ledger;
 mod listing;

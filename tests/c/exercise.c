@@ -145,9 +145,9 @@ static void what_a_daemon_says_of_itself(avpu_client *client)
 	EXPECT(status.epoch == can.epoch && status.clients >= 1 && strcmp(status.device, can.device) == 0 && status.device[0]);
 	avpu_last_refusal(client, &refusal);
 	EXPECT(refusal.code == 0);
-	FAILS(AVPU_CODE_UNSUPPORTED, avpu_set_bitrate(client, 0, 100000));
+	FAILS(AVPU_CODE_NO_SUCH_CHANNEL, avpu_set_bitrate(client, 0, 100000));
 	avpu_last_refusal(client, &refusal);
-	EXPECT(refusal.code == AVPU_CODE_UNSUPPORTED && refusal.recoverable && !refusal.transient && refusal.sentence[0]);
+	EXPECT(refusal.code == AVPU_CODE_NO_SUCH_CHANNEL && refusal.recoverable && !refusal.transient && refusal.sentence[0]);
 	EXPECT(strcmp(avpu_error_text(AVPU_CODE_NAME_TAKEN), "name-taken") == 0);
 	EXPECT(strcmp(avpu_error_text(AVPU_SYSTEM), "system error") == 0 && avpu_error_text(-11) && avpu_error_text(1000));
 }
@@ -157,6 +157,7 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	avpu_channel channel = open_channel(client, "main", 0);
 	avpu_reader reader = subscribe(client, channel.channel, NULL, AVPU_LAST_IDR), viewer;
 	avpu_channel_config again;
+	avpu_channel rated;
 	avpu_channel_report report;
 	avpu_refusal refusal;
 	avpu_packet packet;
@@ -174,6 +175,15 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	EXPECT(refusal.code == AVPU_CODE_NAME_TAKEN && strlen(refusal.sentence) > 0);
 	again.name = "a name that is longer than the thirty-two bytes";
 	FAILS(AVPU_ARGUMENT, avpu_open_channel(other, &again, &channel));
+	FAILS(AVPU_CODE_INVALID_PARAMETER, avpu_set_bitrate(client, channel.channel, 600000));
+	again.name = "rated";
+	again.rate.mode = AVPU_CBR;
+	again.rate.bitrate_bps = 300000;
+	DONE(avpu_open_channel(other, &again, &rated));
+	DONE(avpu_set_bitrate(other, rated.channel, 600000));
+	DONE(avpu_read_channel_report(other, rated.channel, &report));
+	EXPECT(report.rate.mode == AVPU_CBR && report.rate.bitrate_bps == 600000 && report.rate.qp_min == 20);
+	DONE(avpu_close_channel(other, rated.channel));
 
 	DONE(avpu_lease_buffers(client, channel.channel, 2, &lease));
 	EXPECT(lease.count == 2 && lease.buffers[0].data && lease.buffers[1].data);

@@ -60,7 +60,11 @@ impl Broker {
     }
 
     /// The channel, if `session` may change it and it still encodes.
-    fn may_change(&self, session: SessionKey, key: ChannelKey) -> Result<&Channel, Refusal> {
+    pub(super) fn may_change(
+        &self,
+        session: SessionKey,
+        key: ChannelKey,
+    ) -> Result<&Channel, Refusal> {
         let gone = Refusal::Internal("the channel is gone".to_owned());
         let channel = self.channel(key).ok_or(gone)?;
         let uid = |session| self.sessions.get(&session).map(|s| s.peer.uid);

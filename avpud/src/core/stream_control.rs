@@ -72,7 +72,8 @@ impl Broker {
     /// Drops what waits; every frame has ended when this is answered, but for one in the encoder.
     pub(super) fn flush(&mut self, session: SessionKey, which: Flush) -> Answer {
         let id = which.channel;
-        let key = self.owned(session, id)?;
+        let key = self.open_by_id(id)?.key;
+        self.may_change(session, key)?;
         let channel = self.channel(key).ok_or(Refusal::NoSuchChannel(id))?;
         if !matches!(channel.life, Life::Serving | Life::Draining { .. }) {
             return Err(wrong_state(channel));
@@ -93,7 +94,8 @@ impl Broker {
     pub(super) fn reset(&mut self, session: SessionKey, which: Reset) -> Answer {
         self.check_serving()?;
         let id = which.channel;
-        let key = self.owned(session, id)?;
+        let key = self.open_by_id(id)?.key;
+        self.may_change(session, key)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         if !matches!(channel.life, Life::Serving | Life::Drained { keep: true }) {
             return Err(wrong_state(channel));

@@ -18,7 +18,7 @@ mod progress;
 mod proxy;
 mod relay;
 mod sniff;
-mod units;
+pub(super) mod units;
 mod wait;
 mod watch;
 

@@ -4,6 +4,7 @@ mod explain;
 mod fits;
 mod json;
 mod options;
+mod set;
 mod show;
 mod table;
 mod trace;
@@ -97,6 +98,37 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             let frames = collect(&client, *seconds)?;
             return Ok((written(&frames, out.as_deref(), options.json)?, code));
         }
+        Command::Set(change) => {
+            let now = if change.needs_report() {
+                let channels = client.channels().collect::<Result<Vec<_>, _>>()?;
+                channels.into_iter().find(|report| change.is_of(report))
+            } else {
+                None
+            };
+            let changed = client.reconfigure(change.request(now.as_ref()))?;
+            (value(&changed)?, set::show(&changed))
+        }
+        Command::Flush(channel) => {
+            client.flush(id_of(&client, channel)?)?;
+            (
+                json!({ "channel": channel }),
+                format!("flushed {channel}\n"),
+            )
+        }
+        Command::Reset(channel) => {
+            client.reset(id_of(&client, channel)?)?;
+            (json!({ "channel": channel }), format!("reset {channel}\n"))
+        }
+        Command::ParameterSets(channel) => {
+            let (id, name) = match channel.parse() {
+                Ok(id) => (ChannelId::new(id), ""),
+                Err(_) => (ChannelId::new(0), channel.as_str()),
+            };
+            let sets = client.parameter_sets(id, name)?;
+            let (annex_b, avcc) = (digits(&sets.annex_b.0), digits(&sets.avcc.0));
+            let text = format!("annex-b {annex_b}\navcc {avcc}\n");
+            (json!({ "annex_b": annex_b, "avcc": avcc }), text)
+        }
         Command::Fits { channels, alone } => {
             let fit = client.fits(channels, *alone)?;
             if !fit.fits {
@@ -119,6 +151,26 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
 
 fn value(report: impl serde::Serialize) -> Result<Value, ClientError> {
     json::value(report).map_err(|error| ClientError::Io(error.into()))
+}
+
+/// The id of a channel by its name or id.
+fn id_of(client: &Client, channel: &str) -> Result<ChannelId, ClientError> {
+    if let Ok(id) = channel.parse() {
+        return Ok(ChannelId::new(id));
+    }
+    for report in client.channels() {
+        let report = report?;
+        if report.name == channel {
+            return Ok(report.channel);
+        }
+    }
+    // Never the id of a channel: the daemon says so in its own words.
+    Ok(ChannelId::new(0))
+}
+
+/// Two hexadecimal digits a byte.
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every page, with the sums of the last.

@@ -1,6 +1,7 @@
 //! The command line: a command, options anywhere.
 
 use super::fits;
+use super::set::{self, Change};
 use avpu_proto::request::OpenChannel;
 use std::fmt;
 
@@ -17,6 +18,14 @@ pub(crate) enum Command {
     Memory,
     /// An IDR of one channel, or of all.
     Idr(Option<String>),
+    /// A change of a channel.
+    Set(Box<Change>),
+    /// Drops what a channel has queued.
+    Flush(String),
+    /// Begins a channel's stream anew.
+    Reset(String),
+    /// The parameter sets of a channel.
+    ParameterSets(String),
     /// Whether channels would fit.
     Fits {
         /// Which.
@@ -74,13 +83,20 @@ pub(crate) enum UsageError {
     Number(&'static str, String),
     /// An option that the command has no use for.
     Useless(&'static str, String),
+    /// What cannot be read as a change.
+    Change {
+        /// The word.
+        found: String,
+        /// What was expected.
+        sentence: String,
+    },
     /// A word too many.
     TooMany(String),
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commands = "status, channels, clients, memory, idr, fits, explain or trace";
+        let commands = "status, channels, clients, memory, idr, set, flush, reset, parameter-sets, fits, explain or trace";
         match self {
             Self::CommandMissing => write!(f, "expected {commands}, found no command"),
             Self::Command(found) => write!(f, "expected {commands}, found {found}"),
@@ -94,6 +110,7 @@ impl fmt::Display for UsageError {
                 f,
                 "expected a channel like 1920x1080@25 or 640x360@15:live, found {found:?}"
             ),
+            Self::Change { found, sentence } => write!(f, "{found}: {sentence}"),
             Self::TooMany(found) => write!(f, "expected nothing more, found {found}"),
         }
     }
@@ -109,6 +126,15 @@ Commands:
   clients         every connection and what it holds
   memory          the reserved memory and who holds it
   idr [CHANNEL]   ask for an IDR of a channel, by name or id; of all channels without one
+  set CHANNEL KEY=VALUE...
+                  change a running channel: mode=fixqp|cbr|vbr|capped-vbr|capped-quality bitrate=800k max=1.2M
+                  qp=20-40 or qp=30 psnr=38.5 gop=50 fps=25 fps-out=10|all ip-delta=3 picture-max=BYTES class=
+                  weight= overload=reject|drop-oldest|drop-newest|latest-only|wait deadline-ms=; on a drained
+                  channel size=640x360 profile=high|main|baseline
+  flush CHANNEL   drop the frames that wait
+  reset CHANNEL   drop the frames that wait and begin a stream that stands on its own
+  parameter-sets CHANNEL
+                  SPS and PPS with start codes, and as the record that MP4 and SDP want, in hexadecimal digits
   fits CHANNEL... would these channels fit, opened one after the other? WIDTHxHEIGHT@FPS[:CLASS] each, as in
                   1920x1080@25:live 640x360@15; classes: live, record, snapshot, best-effort. Opens nothing
   explain CHANNEL NUMBER
@@ -161,6 +187,20 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, 
         "clients" => Command::Clients,
         "memory" => Command::Memory,
         "idr" => Command::Idr(plain.next()),
+        "set" => {
+            let channel = plain.next().ok_or(UsageError::ValueMissing("set"))?;
+            let words: Vec<String> = plain.by_ref().collect();
+            if words.is_empty() {
+                return Err(UsageError::ValueMissing("set CHANNEL"));
+            }
+            Command::Set(Box::new(set::change(&channel, &words)?))
+        }
+        "flush" => Command::Flush(plain.next().ok_or(UsageError::ValueMissing("flush"))?),
+        "reset" => Command::Reset(plain.next().ok_or(UsageError::ValueMissing("reset"))?),
+        "parameter-sets" => {
+            let channel = plain.next();
+            Command::ParameterSets(channel.ok_or(UsageError::ValueMissing("parameter-sets"))?)
+        }
         "fits" => {
             let channels: Result<Vec<_>, _> =
                 plain.by_ref().map(|word| fits::channel(&word)).collect();
@@ -356,6 +396,12 @@ mod tests {
             "idr a b",
             "--socket",
             "--jsno status",
+            "set",
+            "set main",
+            "set main bitrate",
+            "flush",
+            "reset a b",
+            "parameter-sets",
         ] {
             assert!(words(text).is_err(), "{text}");
         }
