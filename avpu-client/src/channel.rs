@@ -13,7 +13,7 @@ use avpu_proto::request::{
     Subscribe,
 };
 use avpu_proto::types::{
-    ChannelId, Class, Codec, FrameNumber, FrameRate, Join, Profile, RateControl,
+    ChannelId, Class, Codec, FrameNumber, FrameRate, Join, Overload, Profile, RateControl,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -92,10 +92,25 @@ impl ChannelConfig {
         self
     }
 
-    /// Share of the slack among best-effort channels.
+    /// Share of the time that no channel was promised.
     #[must_use]
     pub fn weight(mut self, weight: u16) -> Self {
         self.request.weight = weight;
+        self
+    }
+
+    /// What happens to a frame that finds the queue full. With [`Overload::Wait`] a submit takes until there is room.
+    #[must_use]
+    pub fn overload(mut self, overload: Overload) -> Self {
+        self.request.overload = overload;
+        self
+    }
+
+    /// Age in microseconds up to which a frame is encoded, and the longest wait that a live, record or snapshot channel
+    /// asks to be promised; 0: any age.
+    #[must_use]
+    pub fn deadline_us(mut self, deadline_us: u32) -> Self {
+        self.request.deadline_us = deadline_us;
         self
     }
 

@@ -5,7 +5,7 @@ use super::nearest::nearest;
 use super::units::{self, GopLength, ValueError};
 use crate::source::{FrameRate, PictureSize};
 use avpu_proto::limits::NAME_LEN_MAX;
-use avpu_proto::types::{Class, Join, Profile, RateControl};
+use avpu_proto::types::{Class, Join, Overload, Profile, RateControl};
 
 /// Frames a second where nothing says otherwise.
 pub(crate) const FPS_DEFAULT: FrameRate = FrameRate { num: 25, den: 1 };
@@ -33,7 +33,10 @@ const TEST_KEYS: &[&str] = &["size", "fps", "frames", "pace"];
 const STREAM_KEYS: &[&str] = &["size", "fps"];
 const AVPU_KEYS: &[&str] = &[
     "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "profile", "class", "weight",
+    "overload", "deadline",
 ];
+/// An hour.
+const DEADLINE_MS_MAX: u64 = 3_600_000;
 const SUB_KEYS: &[&str] = &["channel", "join"];
 
 /// An address of the command line.
@@ -120,6 +123,10 @@ pub(crate) struct ChannelKeys {
     pub(crate) class: Class,
     /// Weight among best-effort channels; 0 is the daemon's default.
     pub(crate) weight: u16,
+    /// What happens to a picture that finds the queue full.
+    pub(crate) overload: Overload,
+    /// Age up to which a picture is encoded, in microseconds; 0: any.
+    pub(crate) deadline_us: u32,
 }
 
 /// The keys of `AVPU-SUB:`.
@@ -331,7 +338,11 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
     let profile = parts.value("profile", profile)?.unwrap_or_default();
     let class = parts.value("class", class)?.unwrap_or_default();
     let weight = parts
-        .value("weight", |text| units::number(text, 1, 1000))?
+        .value("weight", |text| units::number(text, 1, 100))?
+        .unwrap_or(0);
+    let overload = parts.value("overload", overload)?.unwrap_or_default();
+    let deadline_ms = parts
+        .value("deadline", |text| units::number(text, 1, DEADLINE_MS_MAX))?
         .unwrap_or(0);
     let keys = ChannelKeys {
         name,
@@ -340,6 +351,8 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
         profile,
         class,
         weight: u16::try_from(weight).unwrap_or(0),
+        overload,
+        deadline_us: u32::try_from(deadline_ms * 1000).unwrap_or(0),
     };
     Ok(Endpoint::Avpu(socket, keys))
 }
@@ -415,6 +428,20 @@ fn class(text: &str) -> Result<Class, ValueError> {
         "besteffort" | "best-effort" => Ok(Class::BestEffort),
         _ => Err(ValueError::Form {
             expected: "live, record, snapshot or besteffort",
+            found: text.to_owned(),
+        }),
+    }
+}
+
+fn overload(text: &str) -> Result<Overload, ValueError> {
+    match text.to_ascii_lowercase().as_str() {
+        "reject" => Ok(Overload::Reject),
+        "oldest" => Ok(Overload::DropOldest),
+        "newest" => Ok(Overload::DropNewest),
+        "latest" => Ok(Overload::LatestOnly),
+        "wait" => Ok(Overload::Wait),
+        _ => Err(ValueError::Form {
+            expected: "reject, oldest, newest, latest or wait",
             found: text.to_owned(),
         }),
     }

@@ -129,6 +129,8 @@ fn config(keys: &ChannelKeys, size: PictureSize, fps: FrameRate) -> ChannelConfi
         .profile(keys.profile)
         .class(keys.class)
         .weight(keys.weight)
+        .overload(keys.overload)
+        .deadline_us(keys.deadline_us)
         .name(keys.name.as_str());
     if let Some(gop) = keys.gop {
         config = config.gop_length(gop.pictures(fps));

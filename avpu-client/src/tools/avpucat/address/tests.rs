@@ -111,6 +111,15 @@ fn every_key_of_a_channel_has_its_place() {
 }
 
 #[test]
+fn what_happens_to_pictures_that_come_too_fast_is_a_key() {
+    let Endpoint::Avpu(_, keys) = one("AVPU:,overload=latest,deadline=40,weight=100") else {
+        panic!("expected a channel");
+    };
+    assert_eq!(keys.overload, Overload::LatestOnly);
+    assert_eq!((keys.deadline_us, keys.weight), (40_000, 100));
+}
+
+#[test]
 fn keys_that_contradict_each_other_are_refused() {
     for text in [
         "AVPU:,rc=cbr",
@@ -122,6 +131,9 @@ fn keys_that_contradict_each_other_are_refused() {
         "AVPU:,qp=52",
         "AVPU:,qp=0",
         "AVPU:,class=urgent",
+        "AVPU:,overload=often",
+        "AVPU:,deadline=0",
+        "AVPU:,weight=101",
         "AVPU:,profile=extended",
         "-,fps=25",
     ] {
