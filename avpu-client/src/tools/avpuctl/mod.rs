@@ -2,6 +2,7 @@
 
 mod explain;
 mod fits;
+mod idr;
 mod json;
 mod options;
 mod set;
@@ -15,7 +16,6 @@ use crate::{Client, ClientError, exit, socket_path};
 use avpu_proto::record::Record;
 use avpu_proto::report::{FrameRecord, LeaseReport, MemoryTotals};
 use avpu_proto::request::Page;
-use avpu_proto::types::{ChannelId, Join};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -79,11 +79,12 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             (value, show::memory(&totals, &leases))
         }
         Command::Idr(channel) => {
-            let asked = idr(&client, channel.as_deref())?;
-            let lines = asked
-                .iter()
-                .map(|name| format!("asked {name} for an IDR\n"));
-            (json!({ "channels": asked }), lines.collect())
+            let asked = idr::ask(&client, channel.as_deref())?;
+            for refusal in asked.iter().filter_map(idr::Asked::refusal) {
+                complain(&refusal);
+                code = ExitCode::from(exit::REFUSED);
+            }
+            (idr::value(&asked), idr::lines(&asked))
         }
         Command::Explain {
             channel,
@@ -185,29 +186,6 @@ fn memory(client: &Client) -> Result<(MemoryTotals, Vec<LeaseReport>), ClientErr
             _ => return Ok((page.totals, leases)),
         }
     }
-}
-
-/// Asks one channel or all for an IDR; answers their names. Only a reader may ask, so it becomes one.
-fn idr(client: &Client, channel: Option<&str>) -> Result<Vec<String>, ClientError> {
-    let readers = match channel {
-        Some(channel) => vec![match channel.parse() {
-            Ok(id) => client.subscribe_id(ChannelId::new(id), Join::NextIdr)?,
-            Err(_) => client.subscribe(channel, Join::NextIdr)?,
-        }],
-        None => {
-            let channels = client.channels().collect::<Result<Vec<_>, _>>()?;
-            let readers = channels
-                .iter()
-                .map(|channel| client.subscribe_id(channel.channel, Join::NextIdr));
-            readers.collect::<Result<Vec<_>, _>>()?
-        }
-    };
-    let mut asked = Vec::new();
-    for reader in readers {
-        reader.request_idr()?;
-        asked.push(reader.subscribed()?.name);
-    }
-    Ok(asked)
 }
 
 /// Follows all frames for some seconds, and those that were under way then until they ended.
