@@ -93,6 +93,8 @@ pub struct ShellCounters {
     pub log_lines_lost: u32,
     /// Connections closed because their peer broke the protocol or did not read.
     pub clients_expelled: u32,
+    /// Bytes of packets copied.
+    pub packet_bytes_copied: u64,
 }
 
 /// Answer to a request that is not answered later.

@@ -194,11 +194,12 @@ impl Broker {
         let channel = self
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(which.channel))?;
-        if channel.owner != Some(session) && !reads {
-            return Err(Refusal::NotOwner(channel.id));
-        }
+        // Whoever subscribes to a channel that has ended is its reader no more.
         if channel.has_ended() {
             return Err(wrong_state(channel));
+        }
+        if channel.owner != Some(session) && !reads {
+            return Err(Refusal::NotOwner(channel.id));
         }
         let promised = channel.ask_for_idr(session, now);
         if let Some(state) = self.sessions.get_mut(&session) {

@@ -31,6 +31,7 @@ pub(super) struct Holdings {
     headers: Vec<(JobId, PictureHeader)>,
     /// Descriptors of leases that were granted and not yet handed out.
     leases: Vec<(LeaseKey, OwnedFd)>,
+    packet_bytes_copied: u64,
 }
 
 impl Holdings {
@@ -42,7 +43,13 @@ impl Holdings {
             rings,
             headers: Vec::with_capacity(HEADERS_MAX),
             leases: Vec::new(),
+            packet_bytes_copied: 0,
         }
+    }
+
+    /// Bytes of packets that were copied.
+    pub(super) const fn packet_bytes_copied(&self) -> u64 {
+        self.packet_bytes_copied
     }
 
     fn ring(&self, channel: ChannelKey) -> Option<&Ring> {
@@ -325,6 +332,7 @@ impl<D: Device> Server<D> {
         position: u32,
         capacity: ByteLen,
     ) -> Option<ByteLen> {
+        let mut copied = 0_u64;
         let ring = self.holdings.ring(channel)?;
         let payload = match self.engine.payload(channel, job) {
             Ok(payload) => payload,
@@ -334,14 +342,18 @@ impl<D: Device> Server<D> {
             }
         };
         let mut packet = ring.begin(tail, position, capacity).ok()?;
-        join(
+        let joined = join(
             header?.bytes(),
             payload.len_bytes(),
             |offset, into| payload.read(offset, into).map_err(|_| NoPacket),
-            |piece| packet.push(piece).then_some(()).ok_or(NoPacket),
-        )
-        .ok()?;
-        packet.finish().ok()
+            |piece| {
+                copied += u64::try_from(piece.len()).unwrap_or(0);
+                packet.push(piece).then_some(()).ok_or(NoPacket)
+            },
+        );
+        let len = joined.ok().and_then(|_| packet.finish().ok());
+        self.holdings.packet_bytes_copied += copied;
+        len
     }
 
     fn release(&mut self, job: JobId, channel: ChannelKey) {
