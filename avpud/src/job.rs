@@ -224,3 +224,20 @@ pub enum JobFailure {
     /// to the channel's memory, until a reset works.
     Unstopped,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_does_not_fit_is_none_and_not_a_shorter_one() {
+        let longest = [7; HEADER_LEN_MAX];
+        let header = PictureHeader::new(&longest, 9, CavlcHandover::default());
+        assert_eq!(header.expect("it fits").bytes(), longest);
+        let longer = [7; HEADER_LEN_MAX + 1];
+        assert_eq!(
+            PictureHeader::new(&longer, 9, CavlcHandover::default()),
+            None
+        );
+    }
+}

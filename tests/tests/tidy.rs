@@ -187,6 +187,29 @@ fn nothing_uses_an_atomic_that_the_target_does_not_have() {
 }
 
 #[test]
+fn nothing_of_the_daemon_sleeps_or_asks_for_the_time_of_day() {
+    // The one that may: a number for this run, from which nothing is measured. The demo is no daemon.
+    let exempt = |name: &str| name == "avpud/src/server/policy.rs" || name.contains("/demo/");
+    let names = [
+        "sleep(",
+        "yield_now",
+        "spin_loop",
+        "SystemTime",
+        "CLOCK_REALTIME",
+        "Instant::now",
+    ];
+    let mut found = Vec::new();
+    let daemon = |source: &Source| source.name.starts_with("avpud/src/") && !exempt(&source.name);
+    for source in sources().into_iter().filter(daemon) {
+        for (number, line) in code_lines(&source.text) {
+            let named = names.iter().filter(|name| line.contains(**name));
+            found.extend(named.map(|name| format!("{}:{number}: {name}", source.name)));
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
 fn nothing_is_left_unfinished() {
     let words = [
         concat!("todo", "!("),
