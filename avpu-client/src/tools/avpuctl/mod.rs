@@ -16,6 +16,7 @@ use crate::{Client, ClientError, exit, socket_path};
 use avpu_proto::record::Record;
 use avpu_proto::report::{FrameRecord, LeaseReport, MemoryTotals};
 use avpu_proto::request::Page;
+use avpu_proto::types::ChannelId;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
