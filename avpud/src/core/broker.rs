@@ -153,6 +153,9 @@ impl Broker {
             Input::ChannelCreated { channel, result } => {
                 self.handle_channel_created(channel, result);
             }
+            Input::ChannelRebuilt { channel, result } => {
+                self.handle_channel_rebuilt(channel, result);
+            }
             Input::LeaseGranted { lease, result } => self.handle_lease_granted(lease, result),
             Input::Imported { import, result } => self.handle_imported(import, result),
             Input::MemoryReturned { memory, guards } => {
@@ -284,7 +287,7 @@ impl Broker {
             Request::Flush(which) => self.flush(session, which),
             Request::Reset(which) => self.reset(session, which),
             Request::Resume(which) => self.resume(session, which),
-            Request::Reconfigure(wish) => self.reconfigure(session, wish),
+            Request::Reconfigure(wish) => self.reconfigure(session, id, wish),
             Request::UserData(wish) => self.user_data(session, wish),
             Request::ParameterSets(which) => self.parameter_sets(which),
             Request::ImportBuffer(wish) => self.import_buffer(session, id, wish),

@@ -22,6 +22,7 @@ use crate::core::parameters::Parameters;
 use crate::core::phase::Phase;
 use crate::core::pool::Lease;
 use crate::core::reader::Reader;
+use crate::core::rebuild::Rebuilding;
 use crate::core::reconfigure::Retuning;
 use crate::core::sources::Holder;
 use crate::core::stats::ChannelStats;
@@ -59,6 +60,8 @@ pub(super) struct Channel {
     pub(super) delivering: VecDeque<Delivering>,
     pub(super) frame_next: FrameNumber,
     pub(super) coder: Coder,
+    /// What it becomes once the shell has made room.
+    pub(super) rebuilding: Option<Box<Rebuilding>>,
     /// What was changed and the coder has not taken over yet.
     pub(super) retuning: Option<Retuning>,
     pub(super) user_data: UserDataDue,
@@ -179,6 +182,7 @@ impl Channel {
             name: of.name,
             owner: Some(of.owner),
             pid: of.pid,
+            rebuilding: None,
             retuning: None,
             user_data: UserDataDue::default(),
             decimation: Decimation::new(of.parameters.fps, of.parameters.fps_out),

@@ -114,6 +114,13 @@ pub enum Input {
         /// Why it could not be made, for people.
         result: Result<(), String>,
     },
+    /// Answers [`Output::RebuildChannel`].
+    ChannelRebuilt {
+        /// The channel.
+        channel: ChannelKey,
+        /// Why it could not be made, for people: it is as it was.
+        result: Result<(), String>,
+    },
     /// Answers [`Output::GrantLease`].
     LeaseGranted {
         /// The lease.
@@ -217,6 +224,18 @@ pub enum Output {
         memory: PhysRange,
         /// Size of the ring's data area; a power of two.
         ring_bytes: ByteLen,
+    },
+    /// Let a channel encode pictures of another size or coding, in other memory; nothing of it is in the encoder. Answered
+    /// by [`Input::ChannelRebuilt`], and where that worked by [`Input::MemoryReturned`] for the old memory.
+    RebuildChannel {
+        /// The channel.
+        channel: ChannelKey,
+        /// What it encodes from now on.
+        setup: ChannelSetup,
+        /// Reserved memory for it.
+        memory: PhysRange,
+        /// The memory that it had.
+        old: PhysRange,
     },
     /// Encode the next pictures of a channel with another rate control, frame rate or group of pictures. Nothing of it
     /// is in the encoder.

@@ -35,6 +35,7 @@ mod phase;
 mod pool;
 mod reader;
 mod reading;
+mod rebuild;
 mod reconfigure;
 mod recovery;
 mod refusal;

@@ -15,7 +15,6 @@ use crate::core::event::{Output, SessionKey};
 use crate::core::intake::wrong_state;
 use crate::core::parameters::Parameters;
 use crate::core::refusal::Refusal;
-use crate::core::ticket;
 use crate::job::ChannelKey;
 use avpu_proto::reply::{Reconfigured, Reply};
 use avpu_proto::request::Reconfigure;
@@ -31,7 +30,12 @@ pub(super) struct Retuning {
 }
 
 impl Broker {
-    pub(super) fn reconfigure(&mut self, session: SessionKey, wish: Reconfigure) -> Answer {
+    pub(super) fn reconfigure(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        wish: Reconfigure,
+    ) -> Answer {
         self.check_serving()?;
         let key = self.named(wish.channel, wish.name.clone())?;
         let channel = self.may_change(session, key)?;
@@ -40,9 +44,7 @@ impl Broker {
         let old = &channel.parameters.setup;
         let new = &parameters.setup;
         if (new.geometry, new.coding) != (old.geometry, old.coding) {
-            return Err(Refusal::Unsupported(
-                "expected a change that keeps size and profile, found another one".to_owned(),
-            ));
+            return self.rebuild(session, request, key, parameters, clamped);
         }
         self.admit(&parameters, Some(key))?;
         self.bound_pictures(channel, &mut parameters, &mut clamped)?;
@@ -115,24 +117,15 @@ impl Broker {
 
     /// The change is decided.
     fn take_over(&mut self, key: ChannelKey, parameters: Parameters, retuning: Retuning) {
-        let now = self.now;
         let Some(channel) = self.channel_mut(key) else {
             return;
         };
-        let promise = ticket::promise(&parameters, &channel.cost);
-        let share = ticket::share(&parameters, &channel.cost);
-        channel.ticket_us = ticket::ticket_us(&promise);
-        channel.contract.change(share.period_us, now);
-        let (fps, fps_out) = (parameters.fps, parameters.fps_out);
-        channel.decimation.change(fps, fps_out);
         let needs_idr = retuning.needs_idr || channel.retuning.is_some_and(|r| r.needs_idr);
         channel.retuning = Some(Retuning {
             needs_idr,
             ..retuning
         });
-        channel.parameters = parameters;
-        self.arbiter.change(key, share);
-        self.offer(key);
+        self.exchange_parameters(key, parameters);
     }
 
     /// Lets the next picture of a channel be coded as it was changed to. Nothing of it is in the encoder.
@@ -155,17 +148,15 @@ impl Broker {
         });
     }
 
-    fn reconfigured(&self, channel: &Channel, clamped: Vec<String>) -> Reply {
-        let size = channel.parameters.setup.geometry.visible();
-        // Both sides lie below the largest side of a picture, which 16 bits hold.
-        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+    pub(super) fn reconfigured(&self, channel: &Channel, clamped: Vec<String>) -> Reply {
+        let (width, height) = channel.visible_size();
         Reply::Reconfigured(Reconfigured {
             channel: channel.id,
             first: channel.sequence_next_started(),
             clamped,
             effective: self.opened(channel),
-            width: side(size.width()),
-            height: side(size.height()),
+            width,
+            height,
         })
     }
 }

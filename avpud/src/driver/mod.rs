@@ -196,6 +196,27 @@ impl<D: Device> Engine<D> {
         self.channels[index].tune(setup)
     }
 
+    /// Prepares a channel anew in other memory, for pictures of another size or coding. Nothing of it is in flight.
+    /// Answers where the hardware wrote too far in the old memory, which is let go of even where that cannot be seen.
+    /// Touches no register.
+    ///
+    /// # Errors
+    /// When the new memory cannot be used or a picture is in flight: the channel is as it was.
+    pub fn replace_channel(
+        &mut self,
+        key: ChannelKey,
+        setup: &ChannelSetup,
+        memory: PhysRange,
+    ) -> Result<Result<Vec<GuardViolation>, DriverError>, DriverError> {
+        let index = self.position(key)?;
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|job| job.channel == key) {
+            return Err(DriverError::EngineBusy { job: in_flight.job });
+        }
+        let new = Channel::open(&mut self.device, key, setup, memory)?;
+        let old = core::mem::replace(&mut self.channels[index], new);
+        Ok(self.look_back(&old))
+    }
+
     /// Forgets a channel of which nothing is in flight, and says where the hardware wrote too far. Slice data that was
     /// not released is gone. Touches no register.
     ///
@@ -208,6 +229,11 @@ impl<D: Device> Engine<D> {
             return Err(DriverError::EngineBusy { job: in_flight.job });
         }
         let channel = self.channels.swap_remove(index);
+        self.look_back(&channel)
+    }
+
+    /// Where the hardware wrote too far in the memory of a channel that is over.
+    fn look_back(&mut self, channel: &Channel) -> Result<Vec<GuardViolation>, DriverError> {
         let violations = channel.check_guards(&mut self.device)?;
         let count = u64::try_from(violations.len()).unwrap_or(u64::MAX);
         self.counters.guard_violations = self.counters.guard_violations.saturating_add(count);

@@ -3,6 +3,8 @@
 use super::Server;
 use crate::core::event::Guards;
 use crate::device::{Device, guard};
+use crate::driver::GuardViolation;
+use crate::driver::error::DriverError;
 use crate::job::ChannelKey;
 use crate::mem::addr::PhysRange;
 use slog::error;
@@ -10,7 +12,18 @@ use slog::error;
 impl<D: Device> Server<D> {
     /// Ends a channel whose pictures are over, and says what the guards in and around its memory say.
     pub(super) fn close_channel(&mut self, channel: ChannelKey, memory: PhysRange) -> Guards {
-        let inside = match self.engine.close_channel(channel) {
+        let closed = self.engine.close_channel(channel);
+        self.inspect_channel(channel, memory, closed)
+    }
+
+    /// What the guards in and around the memory of a channel say that is not in it any more.
+    pub(super) fn inspect_channel(
+        &mut self,
+        channel: ChannelKey,
+        memory: PhysRange,
+        closed: Result<Vec<GuardViolation>, DriverError>,
+    ) -> Guards {
+        let inside = match closed {
             Ok(violations) => {
                 for violation in &violations {
                     error!(self.log, "the encoder wrote beyond a buffer";

@@ -110,6 +110,12 @@ impl<D: Device> Server<D> {
                 let result = self.create_channel(channel, id, &setup, memory, ring_bytes);
                 self.answer(Input::ChannelCreated { channel, result });
             }
+            Output::RebuildChannel {
+                channel,
+                setup,
+                memory,
+                old,
+            } => self.rebuild_channel(channel, &setup, memory, old),
             Output::TuneChannel { channel, setup } => {
                 if let Err(cause) = self.engine.tune_channel(channel, &setup) {
                     error!(self.log, "a channel was not changed"; "channel" => channel.index(),
@@ -238,6 +244,35 @@ impl<D: Device> Server<D> {
             .map_err(|error| error.to_string())?;
         *slot = Some(ring);
         Ok(())
+    }
+
+    fn rebuild_channel(
+        &mut self,
+        channel: ChannelKey,
+        setup: &ChannelSetup,
+        memory: PhysRange,
+        old: PhysRange,
+    ) {
+        let laid = guard::lay(self.engine.device(), memory).map_err(|error| error.to_string());
+        let replaced = laid.and_then(|()| {
+            let replaced = self.engine.replace_channel(channel, setup, memory);
+            replaced.map_err(|error| error.to_string())
+        });
+        match replaced {
+            Ok(closed) => {
+                let guards = self.inspect_channel(channel, old, closed);
+                let result = Ok(());
+                self.answer(Input::ChannelRebuilt { channel, result });
+                self.answer(Input::MemoryReturned {
+                    memory: old,
+                    guards,
+                });
+            }
+            Err(sentence) => {
+                let result = Err(sentence);
+                self.answer(Input::ChannelRebuilt { channel, result });
+            }
+        }
     }
 
     fn destroy_channel(&mut self, channel: ChannelKey, memory: PhysRange) -> Guards {

@@ -71,6 +71,26 @@ impl Shell {
                 }
                 self.answer(Input::ChannelCreated { channel, result });
             }
+            Output::RebuildChannel {
+                channel,
+                setup,
+                memory,
+                old,
+            } => {
+                guard::lay(self.engine.device(), memory).expect("the model maps its memory");
+                let replaced = self.engine.replace_channel(channel, &setup, memory);
+                let result = replaced.map(|_| ()).map_err(|error| error.to_string());
+                let worked = result.is_ok();
+                self.oracle.rebuilt(channel, worked.then_some(memory));
+                self.answer(Input::ChannelRebuilt { channel, result });
+                if worked {
+                    let guards = self.inspect(old);
+                    self.answer(Input::MemoryReturned {
+                        memory: old,
+                        guards,
+                    });
+                }
+            }
             Output::TuneChannel { channel, setup } => {
                 let tuned = self.engine.tune_channel(channel, &setup);
                 tuned.expect("a channel of which nothing is in the encoder can be changed");

@@ -273,6 +273,14 @@ impl Oracle {
         self.readers.clear();
     }
 
+    /// A channel was made anew, in this memory where that worked.
+    pub(super) fn rebuilt(&mut self, channel: ChannelKey, memory: Option<PhysRange>) {
+        if let (Some(view), Some(memory)) = (self.channels.get_mut(&channel), memory) {
+            view.memory = memory;
+            view.reference = None;
+        }
+    }
+
     pub(super) fn check(&mut self, now: Micros, output: &Output) {
         self.now = now;
         match output {
@@ -306,6 +314,19 @@ impl Oracle {
                 };
                 let before = self.channels.insert(*channel, view);
                 assert!(before.is_none(), "a channel's slot is used twice");
+            }
+            Output::RebuildChannel {
+                channel,
+                memory,
+                old,
+                ..
+            } => {
+                self.check_free(*memory);
+                let view = self.channels.get(channel).expect("a live channel");
+                assert_eq!(view.memory, *old);
+                if let Some(job) = self.in_flight.filter(|_| !self.offline) {
+                    assert_ne!(job.channel, *channel, "rebuilt while in flight");
+                }
             }
             Output::TuneChannel { channel, .. } => {
                 assert!(self.channels.contains_key(channel), "changed when gone");

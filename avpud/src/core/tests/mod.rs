@@ -12,6 +12,7 @@ mod leaving;
 mod liveness;
 mod overload;
 mod readers;
+mod rebuild;
 mod reconfigure;
 mod retiring;
 mod revocation;

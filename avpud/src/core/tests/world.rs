@@ -108,6 +108,7 @@ pub(super) struct World {
     pub(super) finished: Option<bool>,
     /// What channels were changed to.
     pub(super) tuned: Vec<ChannelSetup>,
+    pub(super) rebuilt: Vec<ChannelSetup>,
     request_next: u16,
 }
 
@@ -139,6 +140,7 @@ impl World {
             released_imports: Vec::new(),
             finished: None,
             tuned: Vec::new(),
+            rebuilt: Vec::new(),
             request_next: 0,
         }
     }
@@ -188,6 +190,28 @@ impl World {
                     let result = self.setup_result(());
                     self.broker
                         .handle(self.now, Input::ChannelCreated { channel, result });
+                }
+                Output::RebuildChannel {
+                    channel,
+                    setup,
+                    memory,
+                    old,
+                } => {
+                    assert_ne!(
+                        memory, old,
+                        "the old memory is kept until the new one is ready"
+                    );
+                    let result = self.setup_result(());
+                    let worked = result.is_ok();
+                    self.broker
+                        .handle(self.now, Input::ChannelRebuilt { channel, result });
+                    if worked {
+                        self.rebuilt.push(setup);
+                        let guards = Guards::Intact;
+                        let memory = old;
+                        self.broker
+                            .handle(self.now, Input::MemoryReturned { memory, guards });
+                    }
                 }
                 Output::GrantLease { lease, .. } => {
                     let result = self.setup_result(self.access.clone());
@@ -469,6 +493,7 @@ fn name_of(output: &Output) -> String {
         }
         Output::CreateChannel { .. } => "create".into(),
         Output::TuneChannel { .. } => "tune".into(),
+        Output::RebuildChannel { .. } => "rebuild".into(),
         Output::DestroyChannel { .. } => "destroy".into(),
         Output::GrantLease { .. } => "grant".into(),
         Output::RevokeLease { .. } => "revoke".into(),

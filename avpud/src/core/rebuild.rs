@@ -1,0 +1,164 @@
+//! A drained channel becomes one of another size or profile, and stays the channel that it is: its id and name, its
+//! ring, its readers, its place in every count.
+//!
+//! The memory of the new pictures is leased before that of the old ones is given up, so a change that does not fit is
+//! refused and changes nothing. What follows is a stream of its own; readers are told before its first packet.
+
+use crate::core::broker::{Answer, Broker};
+use crate::core::channel::{Channel, Life};
+use crate::core::coder::Coder;
+use crate::core::cost::PictureCost;
+use crate::core::event::{Attach, Guards, Output, SessionKey};
+use crate::core::intake::wrong_state;
+use crate::core::parameters::Parameters;
+use crate::core::pool::Lease;
+use crate::core::refusal::Refusal;
+use crate::core::ticket;
+use crate::job::ChannelKey;
+use crate::mem::addr::ByteLen;
+use avpu_proto::event::{Event, FormatChanged};
+use avpu_proto::report::Purpose;
+
+/// What a channel becomes once the shell has made room for it.
+#[derive(Debug)]
+pub(super) struct Rebuilding {
+    session: SessionKey,
+    request: u16,
+    parameters: Parameters,
+    memory: Lease,
+    coder: Coder,
+    picture_max: ByteLen,
+    clamped: Vec<String>,
+}
+
+impl Broker {
+    /// Another size or profile; answered when the shell has made room.
+    pub(super) fn rebuild(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        key: ChannelKey,
+        parameters: Parameters,
+        clamped: Vec<String>,
+    ) -> Answer {
+        let gone = Refusal::Internal("the channel is gone".to_owned());
+        let channel = self.channel(key).ok_or(gone)?;
+        if channel.life != (Life::Drained { keep: true }) || channel.rebuilding.is_some() {
+            return Err(wrong_state(channel));
+        }
+        self.admit(&parameters, Some(key))?;
+        let setup = parameters.setup;
+        let plan = self.config.planner.plan(&setup);
+        let plan = plan.map_err(Refusal::Unsupported)?;
+        let coder = Coder::new(&setup, plan.picture_max)
+            .map_err(|error| Refusal::Unsupported(error.to_string()))?;
+        let (pid, id, old) = (channel.pid, channel.id, channel.memory.range());
+        let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;
+        let range = memory.range();
+        if let Some(channel) = self.channel_mut(key) {
+            channel.rebuilding = Some(Box::new(Rebuilding {
+                session,
+                request,
+                parameters,
+                memory,
+                coder,
+                picture_max: plan.picture_max,
+                clamped,
+            }));
+        }
+        self.push(Output::RebuildChannel {
+            channel: key,
+            setup,
+            memory: range,
+            old,
+        });
+        Ok(None)
+    }
+
+    pub(super) fn handle_channel_rebuilt(&mut self, key: ChannelKey, result: Result<(), String>) {
+        let cost = self.config.cost;
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let Some(new) = channel.rebuilding.take() else {
+            return;
+        };
+        if let Err(sentence) = result {
+            self.pool.release(new.memory);
+            self.refuse(new.session, new.request, &Refusal::Internal(sentence));
+            return;
+        }
+        let macroblocks = new.parameters.setup.geometry.coded().macroblocks();
+        channel.cost = PictureCost::new(cost, macroblocks);
+        channel.coder = new.coder;
+        channel.picture_max = new.picture_max;
+        channel.retuning = None;
+        channel.restarts = false;
+        let old = core::mem::replace(&mut channel.memory, new.memory);
+        self.exchange_parameters(key, new.parameters);
+        if self.engine.may_write_to(key) {
+            self.condemn(old, Guards::Unseen);
+        } else {
+            self.retire(old, false);
+        }
+        self.tell_format(key);
+        let Some(channel) = self.channel(key) else {
+            return;
+        };
+        let reply = self.reconfigured(channel, new.clamped);
+        self.reply(new.session, new.request, reply, Attach::Nothing);
+    }
+
+    /// Tells every reader what the next packet will be.
+    fn tell_format(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channel(key) else {
+            return;
+        };
+        let (width, height) = channel.visible_size();
+        let told: Vec<(SessionKey, Event)> = channel
+            .readers
+            .iter()
+            .map(|reader| {
+                let changed = FormatChanged {
+                    subscription: reader.id,
+                    first: channel.ring.next_sequence(),
+                    width,
+                    height,
+                    profile: channel.parameters.profile,
+                    fps: channel.parameters.fps_out,
+                };
+                (reader.session, Event::FormatChanged(changed))
+            })
+            .collect();
+        for (session, event) in told {
+            self.event(session, event);
+        }
+    }
+
+    /// A channel has other parameters from now on, in everything but the coder and the memory.
+    pub(super) fn exchange_parameters(&mut self, key: ChannelKey, parameters: Parameters) {
+        let now = self.now;
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        let promise = ticket::promise(&parameters, &channel.cost);
+        let share = ticket::share(&parameters, &channel.cost);
+        channel.ticket_us = ticket::ticket_us(&promise);
+        channel.contract.change(share.period_us, now);
+        let (fps, fps_out) = (parameters.fps, parameters.fps_out);
+        channel.decimation.change(fps, fps_out);
+        channel.parameters = parameters;
+        self.arbiter.change(key, share);
+        self.offer(key);
+    }
+}
+
+impl Channel {
+    /// Visible width and height as the wire has them.
+    pub(super) fn visible_size(&self) -> (u16, u16) {
+        let size = self.parameters.setup.geometry.visible();
+        // Both sides lie below the largest side of a picture, which 16 bits hold.
+        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+        (side(size.width()), side(size.height()))
+    }
+}
