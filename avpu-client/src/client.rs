@@ -12,11 +12,11 @@ use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Fit, IdrPromised, Listing, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, FrameRecord, StatusReport};
 use avpu_proto::request::{
-    Explain, Fits, LeaseBuffers, OpenChannel, Page, RegisterRegion, Request, RequestIdr, Subscribe,
-    UnregisterRegion, Watch,
+    Explain, Fits, LeaseBuffers, OpenChannel, Page, RegisterRegion, ReleaseQuarantine, Request,
+    RequestIdr, Revoke, Subscribe, UnregisterRegion, Watch,
 };
 use avpu_proto::socket::{RUNTIME_DIR_VARIABLE, SOCKET_VARIABLE};
-use avpu_proto::types::{Address, ChannelId, Join};
+use avpu_proto::types::{Address, ChannelId, Join, LeaseId};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -278,6 +278,26 @@ impl Client {
         self.done(&Request::Watch(Watch { on }), "Watch")?;
         self.connection().lock().ledger.watching = on;
         Ok(())
+    }
+
+    /// Takes a lease back from whoever holds it, after `grace` (where absent, a second) at the latest. For the
+    /// super-user and the daemon's own user. Answered when the holder was told.
+    ///
+    /// # Errors
+    /// When the daemon refuses: nobody holds such a lease, or the right is missing.
+    pub fn revoke(&self, lease: LeaseId, grace: Option<Duration>) -> Result<(), ClientError> {
+        let us = grace.map_or(0, |grace| grace.as_micros().max(1));
+        let grace_us = u32::try_from(us).unwrap_or(u32::MAX);
+        self.done(&Request::Revoke(Revoke { lease, grace_us }), "Revoke")
+    }
+
+    /// Says that nothing writes to a piece of memory in quarantine any more. For those who may revoke.
+    ///
+    /// # Errors
+    /// When the daemon refuses: there is no such piece, the encoder is at work in it, or the right is missing.
+    pub fn release_quarantine(&self, address: Address) -> Result<(), ClientError> {
+        let release = ReleaseQuarantine { address };
+        self.done(&Request::ReleaseQuarantine(release), "ReleaseQuarantine")
     }
 
     /// Waits for the next event that is neither a packet nor a released source.

@@ -35,6 +35,23 @@ impl InProcess {
         S: IrqSource + 'static,
         C: IrqCanceller + 'static,
     {
+        Self::start_with(Config::default(), open)
+    }
+
+    /// As [`Self::start`], with settings.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_with<D, S, C>(
+        config: Config,
+        open: impl FnOnce() -> (D, S, C) + Send + 'static,
+    ) -> Self
+    where
+        D: Device,
+        S: IrqSource + 'static,
+        C: IrqCanceller + 'static,
+    {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let scratch = Scratch::new("in-process");
         let socket = scratch.path().join("socket");
@@ -44,7 +61,6 @@ impl InProcess {
             .expect("the scratch folder can be watched");
         let path = socket.clone();
         let thread = thread::spawn(move || {
-            let config = Config::default();
             let (log, lines_lost) = server::logger(config.log_format, config.log_level);
             let lock = SocketLock::take(&path).expect("the socket is free");
             let (device, interrupts, canceller) = open();

@@ -5,6 +5,7 @@ mod fits;
 mod idr;
 mod json;
 mod options;
+mod reclaim;
 mod set;
 mod show;
 mod table;
@@ -137,6 +138,22 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
                 code = ExitCode::from(exit::REFUSED);
             }
             (value(&fit)?, fits::show(channels, &fit))
+        }
+        Command::Revoke(lease, grace) => {
+            let text = reclaim::take(&client, *lease, *grace)?;
+            (json!({ "lease": value(lease)? }), text)
+        }
+        Command::Quarantine => {
+            let (held, text) = reclaim::show(&memory(&client)?.1);
+            (value(&held)?, text)
+        }
+        Command::ReleaseQuarantine(address) => {
+            client.release_quarantine(*address)?;
+            let text = format!(
+                "the memory at {:#010x} may be used again\n",
+                address.value()
+            );
+            (json!({ "address": value(address)? }), text)
         }
         Command::Status | Command::Help | Command::Version => {
             let status = client.status()?;

@@ -1,9 +1,11 @@
 //! The command line: a command, options anywhere.
 
-use super::fits;
 use super::set::{self, Change};
+use super::{fits, reclaim};
 use avpu_proto::request::OpenChannel;
+use avpu_proto::types::{Address, LeaseId};
 use std::fmt;
+use std::time::Duration;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ pub(crate) enum Command {
         /// Path of the file; `None`: standard output.
         out: Option<String>,
     },
+    /// A lease is taken back, by default within a second.
+    Revoke(LeaseId, Option<Duration>),
+    /// The memory in quarantine.
+    Quarantine,
+    /// Nothing writes to a piece in quarantine any more.
+    ReleaseQuarantine(Address),
     /// `-h`
     Help,
     /// `-V`
@@ -96,7 +104,7 @@ pub(crate) enum UsageError {
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let commands = "status, channels, clients, memory, idr, set, flush, reset, parameter-sets, fits, explain or trace";
+        let commands = "status, channels, clients, memory, idr, set, flush, reset, parameter-sets, fits, explain, trace, revoke or quarantine";
         match self {
             Self::CommandMissing => write!(f, "expected {commands}, found no command"),
             Self::Command(found) => write!(f, "expected {commands}, found {found}"),
@@ -141,6 +149,12 @@ Commands:
                   what became of a frame: for whom it waited, how long each step took, or why it was dropped;
                   NUMBER is the sequence number of its packet. The last 1024 frames are remembered
   trace           write the frames of the next seconds as a file for chrome://tracing and ui.perfetto.dev
+  revoke LEASE [MS]
+                  take a lease back, by its number in memory; its holder has MS milliseconds, else a second, to
+                  return it
+  quarantine      memory that was not given back and that something may still write to
+  quarantine release ADDRESS
+                  nothing writes to that piece any more: it may be used again
 
 Options:
   --json          JSON instead of tables; keys end in their unit: _us, _bytes, _bps
@@ -233,6 +247,8 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Options, 
             },
             out: special.take("--out"),
         },
+        "revoke" => reclaim::revoke(&mut plain)?,
+        "quarantine" => reclaim::quarantine(&mut plain)?,
         "-h" => Command::Help,
         "-V" => Command::Version,
         _ => return Err(UsageError::Command(name)),

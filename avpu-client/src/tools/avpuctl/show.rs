@@ -93,6 +93,7 @@ pub(crate) fn clients(clients: &[ClientReport]) -> String {
         "PID>",
         "UID>",
         "GID>",
+        "ROLE",
         "CHANNELS>",
         "READS>",
         "FRAMES>",
@@ -106,6 +107,7 @@ pub(crate) fn clients(clients: &[ClientReport]) -> String {
             client.pid.to_string(),
             client.uid.to_string(),
             client.gid.to_string(),
+            format!("{:?}", client.role).to_lowercase(),
             client.channels.to_string(),
             client.subscriptions.to_string(),
             client.frames_outstanding.to_string(),
@@ -128,19 +130,25 @@ pub(crate) fn memory(totals: &MemoryTotals, leases: &[LeaseReport]) -> String {
         kib(totals.largest_free_bytes),
         kib(totals.ring_bytes)
     );
-    let mut table = Table::new(&["ADDRESS", "KiB>", "PURPOSE", "PID>", "CHANNEL>"]);
+    text.push_str(&self::leases(leases));
+    text
+}
+
+/// Pieces of the memory.
+pub(super) fn leases(leases: &[LeaseReport]) -> String {
+    let mut table = Table::new(&["ADDRESS", "KiB>", "PURPOSE", "PID>", "CHANNEL>", "LEASE>"]);
     for lease in leases {
-        let channel = lease.channel.map(|channel| channel.to_string());
+        let or_none = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
         table.push(vec![
             format!("{:#010x}", lease.address.value()),
             kib(u64::from(lease.len_bytes)),
             format!("{:?}", lease.purpose).to_lowercase(),
             lease.pid.to_string(),
-            channel.unwrap_or_else(|| "-".to_owned()),
+            or_none(lease.channel.map(|channel| channel.to_string())),
+            or_none(lease.lease.map(|lease| lease.to_string())),
         ]);
     }
-    text.push_str(&table.render());
-    text
+    table.render()
 }
 
 fn seconds(us: u64) -> String {
@@ -189,6 +197,7 @@ fn times(latency: LatencyReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use avpu_proto::types::LeaseId;
     use avpu_proto::types::{Address, ChannelId};
 
     #[test]
@@ -231,6 +240,7 @@ mod tests {
         };
         let with = LeaseReport {
             channel: Some(ChannelId::new(3)),
+            lease: Some(LeaseId::new(3)),
             ..lease.clone()
         };
         let shown = memory(&MemoryTotals::default(), &[lease, with]);
