@@ -1,6 +1,6 @@
 //! Whether rate control keeps what it promises, on real clips and synthetic scenes.
 //!
-//! `avpu-rc [--quick] [--scene NAME] [--plots DIR]` encodes every case with the daemon's controller, the real command
+//! `avpu-rc [--quick] [--scene NAME] [--width PIXELS] [--plots DIR]` encodes every case with the daemon's controller, the real command
 //! lists and the encoder of the model, prints a table and ends with an error when a figure is not good enough. The
 //! quick run has one small size and twenty seconds; the other one both sizes and sixty. Plots go to `DIR`, by default
 //! `avpu-rc` in the folder of temporary files.
@@ -18,17 +18,18 @@ use std::process::ExitCode;
 struct Options {
     quick: bool,
     scene: Option<String>,
+    width: Option<u32>,
     plots: PathBuf,
 }
 
 const SMALL: (u32, u32) = (640, 360);
 const LARGE: (u32, u32) = (1280, 720);
 const QUICK_BPS: [u32; 2] = [300_000, 1_000_000];
-const FULL_BPS: [u32; 4] = [300_000, 800_000, 2_000_000, 4_000_000];
+const FULL_BPS: [u32; 3] = [300_000, 1_000_000, 4_000_000];
 
 fn main() -> ExitCode {
     let Some(options) = parse() else {
-        eprintln!("usage: avpu-rc [--quick] [--scene NAME] [--plots DIR]");
+        eprintln!("usage: avpu-rc [--quick] [--scene NAME] [--width PIXELS] [--plots DIR]");
         return ExitCode::from(2);
     };
     if let Err(error) = std::fs::create_dir_all(&options.plots) {
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut failures = 0;
     for &size in sizes {
+        if options.width.is_some_and(|width| width != size.0) {
+            continue;
+        }
         for scene in Scene::ALL {
             if options
                 .scene
@@ -91,6 +95,7 @@ fn parse() -> Option<Options> {
     let mut options = Options {
         quick: false,
         scene: None,
+        width: None,
         plots: std::env::temp_dir().join("avpu-rc"),
     };
     let mut arguments = std::env::args().skip(1);
@@ -98,6 +103,7 @@ fn parse() -> Option<Options> {
         match argument.as_str() {
             "--quick" => options.quick = true,
             "--scene" => options.scene = Some(arguments.next()?),
+            "--width" => options.width = Some(arguments.next()?.parse().ok()?),
             "--plots" => options.plots = arguments.next()?.into(),
             _ => return None,
         }
@@ -107,7 +113,9 @@ fn parse() -> Option<Options> {
 
 /// Runs a case, prints its line, draws it; false when it is not good enough.
 fn run(case: &Case, film: &mut Film, curve: &mut Curve, options: &Options) -> bool {
-    let demand = curve.demand(film, f64::from(case.target_bps));
+    let trace = encode(film, &case.setup(), case.pictures());
+    let near = trace.qp();
+    let demand = curve.demand(film, f64::from(case.target_bps), near);
     let is_judged = match demand {
         Demand::InRange => true,
         Demand::TooLittle => case.mode == Mode::Vbr,
@@ -117,9 +125,8 @@ fn run(case: &Case, film: &mut Film, curve: &mut Curve, options: &Options) -> bo
         println!("| {case} | | | | | | | | out of range: {} |", why(demand));
         return true;
     }
-    let trace = encode(film, &case.setup(), case.pictures());
     let fixed = match case.mode {
-        Mode::Cbr => curve.psnr_at(film, trace.bps()),
+        Mode::Cbr => curve.psnr_at(film, trace.bps(), near),
         Mode::Vbr => None,
     };
     let figures = Figures::new(case, &trace, demand, fixed);

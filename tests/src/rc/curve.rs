@@ -34,6 +34,11 @@ pub enum Demand {
     TooLittle,
 }
 
+/// The nearest quantiser of the cases.
+fn clamp(qp: u8) -> u8 {
+    qp.clamp(QP_MIN, QP_MAX)
+}
+
 impl Curve {
     /// The curve of a film of this size and length; nothing is measured yet.
     #[must_use]
@@ -46,11 +51,11 @@ impl Curve {
         }
     }
 
-    /// Where a rate lies.
-    pub fn demand(&mut self, film: &mut Film, bps: f64) -> Demand {
-        // The ends are dear or useless to measure; often what lies between says enough.
-        let finest = [30, 24, QP_MIN];
-        let coarsest = [34, 42, QP_MAX];
+    /// Where a rate lies; it is expected at about the quantiser `near`.
+    pub fn demand(&mut self, film: &mut Film, bps: f64, near: u8) -> Demand {
+        // The ends are dear or useless to measure; mostly what lies between says enough.
+        let finest = [clamp(near - 2), QP_MIN];
+        let coarsest = [clamp(near + 2), QP_MAX];
         if finest.iter().all(|&qp| self.is_below(film, qp, bps * 1.1)) {
             Demand::TooLittle
         } else if coarsest
@@ -63,20 +68,19 @@ impl Curve {
         }
     }
 
-    /// The quality at a rate, interpolated between two quantisers; `None` outside the curve.
-    pub fn psnr_at(&mut self, film: &mut Film, bps: f64) -> Option<f64> {
-        let (mut fine, mut coarse) = (QP_MIN, QP_MAX);
-        if !self.is_below(film, coarse, bps) || self.is_below(film, fine, bps) {
+    /// The quality at a rate, interpolated between two quantisers near `near`; `None` outside the curve.
+    pub fn psnr_at(&mut self, film: &mut Film, bps: f64, near: u8) -> Option<f64> {
+        let mut fine = clamp(near).min(QP_MAX - 1);
+        while self.is_below(film, fine, bps) {
+            fine = fine.checked_sub(1).filter(|&qp| qp >= QP_MIN)?;
+        }
+        while fine < QP_MAX && !self.is_below(film, fine + 1, bps) {
+            fine += 1;
+        }
+        if fine == QP_MAX {
             return None;
         }
-        while coarse - fine > 1 {
-            let middle = fine.midpoint(coarse);
-            if self.is_below(film, middle, bps) {
-                coarse = middle;
-            } else {
-                fine = middle;
-            }
-        }
+        let coarse = fine + 1;
         let (high, low) = (self.point(film, fine), self.point(film, coarse));
         let part = (bps.ln() - low.bps.ln()) / (high.bps.ln() - low.bps.ln());
         Some(low.psnr + part * (high.psnr - low.psnr))

@@ -87,6 +87,14 @@ impl Trace {
         sum / self.count()
     }
 
+    /// Mean quantiser of the slices, to the nearest whole one.
+    #[must_use]
+    pub fn qp(&self) -> u8 {
+        let sum: u64 = self.pictures.iter().map(|p| u64::from(p.qp)).sum();
+        let count = u64::try_from(self.pictures.len().max(1)).unwrap_or(u64::MAX);
+        u8::try_from((sum + count / 2) / count).unwrap_or(u8::MAX)
+    }
+
     /// Sizes of the pictures in bits.
     #[must_use]
     pub fn sizes_bits(&self) -> Vec<u64> {

@@ -7,6 +7,8 @@
 
 mod bucket;
 mod fixed;
+#[cfg(test)]
+mod property_tests;
 mod quality;
 mod rated;
 mod settings;

@@ -28,13 +28,14 @@ pub struct Rated {
     index: i64,
     /// Quantiser of the last P picture, or what it would have been; an IDR gets a finer one.
     base: i32,
+    /// Kind of the last picture.
+    last: Option<PictureKind>,
     /// The finest quantiser that is not better than good enough.
     enough: i32,
     /// The next picture gets no finer one than this, because one before it did not fit.
     retry: Option<i32>,
     /// Bits that the picture in flight should take.
     aim_bits: i64,
-    has_started: bool,
 }
 
 /// Steps from one picture to the next.
@@ -71,7 +72,7 @@ impl Rated {
             enough: 0,
             retry: None,
             aim_bits: target,
-            has_started: false,
+            last: None,
             settings,
         }
     }
@@ -249,7 +250,7 @@ impl RateController for Rated {
             PictureKind::P => self.p_base(),
         };
         let mut base = aim;
-        if self.has_started {
+        if self.last.is_some() {
             base = aim.clamp(self.base - FINER_MAX, self.base + COARSER_MAX);
         }
         base = base.max(self.enough.min(self.coarsest()));
@@ -260,8 +261,11 @@ impl RateController for Rated {
         let retry = self.retry.take().unwrap_or(self.finest());
         let qp = self.fitting(kind, (base - finer_by).max(retry));
         let qp = self.settings.range.clamp_i32(qp);
-        self.base = (i32::from(qp.value()) + finer_by).clamp(self.finest(), self.coarsest());
-        self.has_started = true;
+        // Steps are counted from P picture to P picture, across the IDR between them.
+        if kind == PictureKind::P || self.last != Some(PictureKind::P) {
+            self.base = (i32::from(qp.value()) + finer_by).clamp(self.finest(), self.coarsest());
+        }
+        self.last = Some(kind);
         self.aim_bits = self.bits(kind, i32::from(qp.value())).clamp(1, BITS_MAX);
         qp
     }

@@ -9,15 +9,15 @@ use crate::picture::{
     RateControl, RateTuning, StreamCount,
 };
 
-fn qp(value: u32) -> Qp {
+pub(super) fn qp(value: u32) -> Qp {
     Qp::new(value).expect("a quantiser")
 }
 
-fn rate(bps: u32) -> BitRate {
+pub(super) fn rate(bps: u32) -> BitRate {
     BitRate::new(bps).expect("a rate")
 }
 
-fn setup(rate_control: RateControl, fps: u32, gop_length: u32) -> ChannelSetup {
+pub(super) fn setup(rate_control: RateControl, fps: u32, gop_length: u32) -> ChannelSetup {
     ChannelSetup {
         geometry: Geometry::new(PictureSize::new(1280, 720).expect("a size")),
         frame_rate: FrameRate::new(fps, 1).expect("a frame rate"),
@@ -29,7 +29,7 @@ fn setup(rate_control: RateControl, fps: u32, gop_length: u32) -> ChannelSetup {
     }
 }
 
-fn cbr(bps: u32) -> RateControl {
+pub(super) fn cbr(bps: u32) -> RateControl {
     let range = QpRange::new(qp(16), qp(48)).expect("a range");
     RateControl::Cbr {
         target: rate(bps),
