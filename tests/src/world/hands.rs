@@ -77,9 +77,7 @@ impl Shell {
                 memory,
                 old,
             } => {
-                guard::lay(self.engine.device(), memory).expect("the model maps its memory");
-                let replaced = self.engine.replace_channel(channel, &setup, memory);
-                let result = replaced.map(|_| ()).map_err(|error| error.to_string());
+                let result = self.rebuild(channel, &setup, memory);
                 let worked = result.is_ok();
                 self.oracle.rebuilt(channel, worked.then_some(memory));
                 self.answer(Input::ChannelRebuilt { channel, result });
@@ -171,24 +169,50 @@ impl Shell {
         ring_bytes: ByteLen,
     ) -> Result<(), String> {
         self.set_up_fails()?;
-        let layout = ChannelLayout::new(setup).map_err(|error| error.to_string())?;
-        let lists = layout.ring();
         guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
         let opened = self.engine.open_channel(channel, setup, memory);
         opened.map_err(|error| error.to_string())?;
+        let lists = self.lists(setup, memory);
+        let slot = self.rings.get_mut(usize::from(channel.index()));
+        *slot.expect("a channel within the limit") = Some(Channel {
+            ring: Rc::new(RingMemory::new(ring_bytes.value())),
+            memory,
+            lists,
+        });
+        Ok(())
+    }
+
+    fn rebuild(
+        &mut self,
+        channel: ChannelKey,
+        setup: &ChannelSetup,
+        memory: PhysRange,
+    ) -> Result<(), String> {
+        self.set_up_fails()?;
+        guard::lay(self.engine.device(), memory).map_err(|error| error.to_string())?;
+        let replaced = self.engine.replace_channel(channel, setup, memory);
+        let violations = replaced.map_err(|error| error.to_string())?;
+        if let Ok(violations) = violations {
+            assert_eq!(violations, [], "the encoder wrote beyond a buffer");
+        }
+        let lists = self.lists(setup, memory);
+        let slot = self.rings.get_mut(usize::from(channel.index()));
+        let channel = slot.expect("a channel within the limit").as_mut();
+        let channel = channel.expect("a channel that is open");
+        (channel.memory, channel.lists) = (memory, lists);
+        Ok(())
+    }
+
+    /// The command lists of a channel in this memory, as the device sees them.
+    fn lists(&mut self, setup: &ChannelSetup, memory: PhysRange) -> MappedRegion {
+        let lists = ChannelLayout::new(setup).expect("it is open").ring();
         let lists = memory.sub(lists.offset, lists.len).expect("inside");
         let page = RegionOffset::new(lists.start().value() / 4096 * 4096 - memory.start().value());
         let len = lists.last().value() - memory.start().value() - page.value() + 1;
         let pages = memory.sub(page, ByteLen::new(len.next_multiple_of(4096)));
         let device = self.engine.device();
         let lists = device.map(pages.expect("inside"), Caching::Uncached);
-        let slot = self.rings.get_mut(usize::from(channel.index()));
-        *slot.expect("a channel within the limit") = Some(Channel {
-            ring: Rc::new(RingMemory::new(ring_bytes.value())),
-            memory,
-            lists: lists.expect("the model maps its memory"),
-        });
-        Ok(())
+        lists.expect("the model maps its memory")
     }
 
     fn destroy(&mut self, channel: ChannelKey, memory: PhysRange) -> Guards {
