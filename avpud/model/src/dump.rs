@@ -1,10 +1,10 @@
 //! Reconstructions, picture by picture, for whoever wants to compare them with a decoder.
 //!
 //! [`DumpSink`] appends every picture as I420, cropped to the coded size (whole units of 8 pixels, which is all that a
-//! command list tells), to one file for each channel. A channel is the pair of picture buffers that its pictures
-//! alternate between: the file is `AAAAAAAA-WIDTHxHEIGHT.i420`, where `AAAAAAAA` is the address of the buffer that
-//! its first picture was written to. A channel that later gets the same buffers and has the same size continues the
-//! same file. Pictures that the host throws away, because an interrupt was lost for example, are in it too.
+//! command list tells), to one file for each channel. A channel is known by its lambda and scaling tables, which lie in
+//! its own memory: picture buffers alternate, and no list of an intra picture names both. The file is
+//! `AAAAAAAA-WIDTHxHEIGHT.i420`, where `AAAAAAAA` is the address of the buffer that its first picture was written to. A
+//! channel that later gets the same memory and has the same size continues the same file. Pictures that the host throws away, because an interrupt was lost for example, are in it too.
 
 use crate::avc::Frame;
 use crate::engine::PictureInfo;
@@ -29,8 +29,7 @@ pub struct DumpSink {
 
 #[derive(Debug)]
 struct Channel {
-    /// Luma addresses of the pair; the second is not known before the first P picture.
-    buffers: (u32, Option<u32>),
+    tables: u32,
     size: (u16, u16),
     file: File,
 }
@@ -66,23 +65,15 @@ impl DumpSink {
 
     fn channel_of(&mut self, info: &PictureInfo) -> io::Result<usize> {
         let size = (info.width, info.height);
-        let rec = info.rec_luma;
-        let found = self.channels.iter().position(|channel| {
-            let (first, second) = channel.buffers;
-            let holds = |address| address == first || Some(address) == second;
-            channel.size == size && (holds(rec) || (info.ref_luma != 0 && holds(info.ref_luma)))
-        });
+        let mut channels = self.channels.iter();
+        let found =
+            channels.position(|channel| channel.size == size && channel.tables == info.tables);
         if let Some(index) = found {
-            if let Some(channel) = self.channels.get_mut(index)
-                && channel.buffers.0 != rec
-            {
-                channel.buffers.1 = Some(rec);
-            }
             return Ok(index);
         }
-        let name = format!("{rec:08x}-{}x{}.i420", info.width, info.height);
+        let name = format!("{:08x}-{}x{}.i420", info.rec_luma, size.0, size.1);
         self.channels.push(Channel {
-            buffers: (rec, None),
+            tables: info.tables,
             size,
             file: File::create(self.directory.join(name))?,
         });

@@ -172,6 +172,8 @@ pub struct PictureInfo {
     pub rec_luma: u32,
     /// Address of the reference luma, 0 in intra pictures.
     pub ref_luma: u32,
+    /// Address of the lambda and scaling tables: a host keeps one set for each of its channels.
+    pub tables: u32,
 }
 
 /// Model faults that are listed; later ones are only counted.

@@ -58,9 +58,6 @@ impl Studio {
     }
 
     /// What was dumped of the one channel with this size, cropped to the visible part.
-    ///
-    /// The model knows a channel by the two buffers that its pictures alternate between. A channel without any P
-    /// picture never tells that they belong together: then there are two files, of every other picture each.
     pub(crate) fn reconstruction(&self, width: u16, height: u16) -> Vec<u8> {
         let coded = (
             usize::from(width).next_multiple_of(16),
@@ -70,21 +67,10 @@ impl Studio {
         let entries = fs::read_dir(self.dump.path()).expect("the dump folder is there");
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         paths.retain(|path| path.to_string_lossy().ends_with(&ending));
-        paths.sort();
-        let files: Vec<Vec<u8>> = paths
-            .iter()
-            .map(|path| fs::read(path).expect("a dump can be read"))
-            .collect();
-        let picture_len = coded.0 * coded.1 * 3 / 2;
-        let pictures = match files.as_slice() {
-            [one] => one.clone(),
-            [even, odd] => even
-                .chunks(picture_len)
-                .zip(odd.chunks(picture_len))
-                .flat_map(|(even, odd)| [even, odd].concat())
-                .collect(),
-            _ => panic!("expected one or two dumps of {width}x{height}, found {paths:?}"),
+        let [path] = paths.as_slice() else {
+            panic!("expected one dump of {width}x{height}, found {paths:?}");
         };
+        let pictures = fs::read(path).expect("a dump can be read");
         crop(&pictures, coded, (usize::from(width), usize::from(height)))
     }
 }

@@ -127,6 +127,7 @@ impl Engine {
             poc: list.poc,
             rec_luma: list.at.rec_luma,
             ref_luma: list.at.ref_luma,
+            tables: list.at.ep1,
         })
     }
 
