@@ -123,11 +123,7 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             (json!({ "channel": channel }), format!("reset {channel}\n"))
         }
         Command::ParameterSets(channel) => {
-            let (id, name) = match channel.parse() {
-                Ok(id) => (ChannelId::new(id), ""),
-                Err(_) => (ChannelId::new(0), channel.as_str()),
-            };
-            let sets = client.parameter_sets(id, name)?;
+            let sets = client.parameter_sets(id_of(&client, channel)?, "")?;
             let (annex_b, avcc) = (digits(&sets.annex_b.0), digits(&sets.avcc.0));
             let text = format!("annex-b {annex_b}\navcc {avcc}\n");
             (json!({ "annex_b": annex_b, "avcc": avcc }), text)
@@ -172,19 +168,16 @@ fn value(report: impl serde::Serialize) -> Result<Value, ClientError> {
     json::value(report).map_err(|error| ClientError::Io(error.into()))
 }
 
-/// The id of a channel by its name or id.
+/// The id of a channel by its name or, where none has that name, by its id.
 fn id_of(client: &Client, channel: &str) -> Result<ChannelId, ClientError> {
-    if let Ok(id) = channel.parse() {
-        return Ok(ChannelId::new(id));
-    }
     for report in client.channels() {
         let report = report?;
         if report.name == channel {
             return Ok(report.channel);
         }
     }
-    // Never the id of a channel: the daemon says so in its own words.
-    Ok(ChannelId::new(0))
+    // Where it is no number either, 0 is never the id of a channel: the daemon says so in its own words.
+    Ok(ChannelId::new(channel.parse().unwrap_or(0)))
 }
 
 /// Two hexadecimal digits a byte.
