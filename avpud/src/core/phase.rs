@@ -5,7 +5,7 @@
 //! one that was asked for, one after a loss or a change) is shortened by as few pictures as it takes to keep the
 //! periodic IDRs that follow a *service window* from those of every other channel. The window of two channels is the
 //! time between two pictures of the faster one: in it each has one picture served. Groups after that have their length
-//! again, and no group is ever longer than asked for.
+//! again; no group is ever longer than asked for, and none shorter than half of that.
 //!
 //! Periods repeat: the IDRs of two channels come as near as their distance now, modulo the greatest common measure of
 //! both periods. Where that has no room for two windows (29.97 beside 25 pictures a second) they meet now and then
@@ -97,7 +97,8 @@ impl Neighbour {
 
 /// How many pictures the group has that an IDR out of turn begins.
 fn group_after(at: Micros, own: &Rhythm, neighbours: &[Neighbour]) -> u64 {
-    let fewest = own.group.saturating_sub(SHORTER_MAX).max(1);
+    let shorter_max = SHORTER_MAX.min(own.group / 2);
+    let fewest = own.group - shorter_max;
     let (mut best, mut best_us) = (own.group, 0);
     for group in (fewest..=own.group).rev() {
         let next_us = at.plus_us(own.span_us(group)).value();
@@ -169,7 +170,7 @@ const fn greatest_common_divisor(a: u64, b: u64) -> u64 {
     a
 }
 
-/// Most pictures by which a group is shortened.
+/// Most pictures by which a group is shortened, and at most by half: a crowd must not make a stream of IDRs of another.
 const SHORTER_MAX: u64 = 128;
 /// Most channels that are kept apart from.
 const NEIGHBOURS_MAX: usize = 32;
@@ -191,7 +192,7 @@ mod tests {
             let at = Micros::new(1_000_000 + apart_us * u64::try_from(index).expect("few"));
             let others: Vec<Neighbour> = phases.iter().map(|o| Neighbour::new(o, own)).collect();
             let group = group_after(at, own, &others);
-            assert!(group >= 1 && group <= own.group);
+            assert!(group >= 1 && 2 * group >= own.group && group <= own.group);
             phases.push(Phase {
                 next: at.plus_us(own.span_us(group)),
                 rhythm: *own,
@@ -257,10 +258,22 @@ mod tests {
 
     #[test]
     fn where_there_is_no_room_the_next_idrs_are_as_far_apart_as_can_be() {
-        // Three windows for five channels.
-        let phases = open(&[rhythm(25, 1, 3); 5], 0);
-        assert_eq!(phases[2].next, Micros::new(1_040_000));
-        assert_eq!(phases.len(), 5);
+        // Four windows for five channels, because a group loses at most half.
+        let phases = open(&[rhythm(25, 1, 6); 5], 0);
+        let next: Vec<u64> = phases.iter().map(|phase| phase.next.value()).collect();
+        assert_eq!(
+            next,
+            [1_240_000, 1_200_000, 1_160_000, 1_120_000, 1_240_000]
+        );
+        // Two neighbours that leave no window: the next IDR comes where it is farthest from the nearer one.
+        let own = rhythm(25, 1, 2);
+        let neighbours = [85_000, 30_000].map(|next_us| Neighbour {
+            next_us,
+            measure_us: 80_000,
+            window_us: 40_000,
+        });
+        assert_eq!(group_after(Micros::new(0), &own, &neighbours), 1);
+        assert_eq!(group_after(Micros::new(55_000), &own, &neighbours), 2);
         // Only IDRs: nothing to shorten.
         let phases = open(&[rhythm(25, 1, 1); 2], 0);
         assert_eq!(phases[1].next, Micros::new(1_040_000));

@@ -357,6 +357,26 @@ fn a_channel_that_is_closed_leaves_a_reader_its_packets_and_one_gap_for_the_rest
 }
 
 #[test]
+fn any_number_of_readers_is_one_delivery_for_each_picture() {
+    let mut deliveries = Vec::new();
+    for count in [0, 1, 32] {
+        let mut world = World::new();
+        let source = world.ready_channel(1);
+        let readers: Vec<SessionKey> = (0..count).map(|n| world.connect(2 + n)).collect();
+        for reader in &readers {
+            world.subscribe(*reader, source.1, Join::NextIdr, 64);
+        }
+        encode(&mut world, source, 20);
+        for reader in readers {
+            assert_eq!(world.packets(reader).len(), 20);
+        }
+        let copies = world.trace.iter().filter(|output| *output == "deliver");
+        deliveries.push(copies.count());
+    }
+    assert_eq!(deliveries, [20; 3]);
+}
+
+#[test]
 fn subscriptions_of_one_connection_are_limited() {
     let mut world = World::new();
     let source = world.ready_channel(1);
