@@ -159,14 +159,35 @@ impl Connection {
         }
     }
 
+    /// Sends a request with a descriptor and waits for its reply.
+    pub(crate) fn call_with(
+        &self,
+        request: &Request,
+        rider: OwnedFd,
+    ) -> Result<Reply, ClientError> {
+        match self.ask_with(request, Some(rider), Tag::Wait) {
+            Ok((reply, _)) => Ok(reply),
+            Err((error, _)) => Err(error),
+        }
+    }
+
     /// As `call`; gives the source of a submit back with the error.
     pub(crate) fn ask(
         &self,
         request: &Request,
         tag: Tag,
     ) -> Result<(Reply, Option<OwnedFd>), (ClientError, Option<Source>)> {
+        self.ask_with(request, None, tag)
+    }
+
+    fn ask_with(
+        &self,
+        request: &Request,
+        rider: Option<OwnedFd>,
+        tag: Tag,
+    ) -> Result<(Reply, Option<OwnedFd>), (ClientError, Option<Source>)> {
         let deadline = deadline(Some(REPLY_TIMEOUT));
-        let (id, generation) = self.send(request, tag, deadline)?;
+        let (id, generation) = self.send(request, rider, tag, deadline)?;
         let answered = self.wait_in(generation, deadline, |state| {
             let ours = |answer: &Answer| (answer.generation, answer.id) == (generation, id);
             let at = state.answers.iter().position(ours)?;
@@ -196,7 +217,7 @@ impl Connection {
         request: &Request,
         tag: Tag,
     ) -> Result<(), (ClientError, Option<Source>)> {
-        self.send(request, tag, deadline(Some(REPLY_TIMEOUT)))
+        self.send(request, None, tag, deadline(Some(REPLY_TIMEOUT)))
             .map(|_| ())
     }
 
@@ -215,6 +236,7 @@ impl Connection {
     fn send(
         &self,
         request: &Request,
+        rider: Option<OwnedFd>,
         tag: Tag,
         deadline: Option<Instant>,
     ) -> Result<(RequestId, u32), (ClientError, Option<Source>)> {
@@ -233,7 +255,7 @@ impl Connection {
             return Err((ClientError::Disconnected, tag.into_source()));
         }
         let is_submit = matches!(tag, Tag::Submit(_));
-        let id = match state.session.request(request, tag) {
+        let id = match state.session.request_with(request, rider, tag) {
             Ok(id) => id,
             Err((error, tag)) => return Err((error.into(), tag.into_source())),
         };

@@ -5,9 +5,10 @@ use crate::mem::ring::Ring;
 use avpu_proto::error::Refusal;
 use avpu_proto::event::{EndOfStream, Event, Gap, Packet, SourceReleased};
 use avpu_proto::reply::{ChannelOpened, Subscribed};
-use avpu_proto::request::{OpenChannel, RegisterRegion, Subscribe};
+use avpu_proto::request::{ImportBuffer, OpenChannel, RegisterRegion, Subscribe};
 use avpu_proto::types::{Address, ChannelId, FrameEnd, FrameNumber, RegionId, Sequence};
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Things of one kind that may wait to be taken before no more is read from the daemon.
@@ -137,8 +138,22 @@ pub(crate) struct ReaderSlot {
 
 #[derive(Debug)]
 pub(crate) struct RegionSlot {
-    pub(crate) request: RegisterRegion,
+    pub(crate) what: RegionKind,
     pub(crate) region: Option<RegionId>,
+}
+
+/// What a region is made of.
+#[derive(Debug)]
+pub(crate) enum RegionKind {
+    /// Memory at a known address.
+    Memory(RegisterRegion),
+    /// A buffer of another driver.
+    Buffer {
+        request: ImportBuffer,
+        descriptor: OwnedFd,
+        /// Where the daemon says that it lies.
+        address: Address,
+    },
 }
 
 /// Everything of one client.

@@ -11,7 +11,7 @@
 use crate::error::ProtocolError;
 use avpu_proto::decode::{self, DecodeError};
 use avpu_proto::event::Event;
-use avpu_proto::frame::{Decoder, Kind, RequestId, encode_request};
+use avpu_proto::frame::{Decoder, Kind, RequestId, encode_request_with};
 use avpu_proto::limits::DESCRIPTORS_MAX;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
@@ -45,6 +45,8 @@ pub struct Session<D, T> {
     descriptors: VecDeque<D>,
     output: Vec<u8>,
     sent: usize,
+    /// Descriptors to be sent, and with which byte of the output.
+    riders: VecDeque<(usize, D)>,
     next_id: RequestId,
     pending: VecDeque<(RequestId, T)>,
 }
@@ -64,6 +66,7 @@ impl<D, T> Session<D, T> {
             descriptors: VecDeque::new(),
             output: Vec::new(),
             sent: 0,
+            riders: VecDeque::new(),
             next_id: RequestId::new(1),
             pending: VecDeque::with_capacity(REQUESTS_MAX),
         }
@@ -89,14 +92,33 @@ impl<D, T> Session<D, T> {
     /// # Panics
     /// When there is no room for it: a bug of the caller.
     pub fn request(&mut self, request: &Request, tag: T) -> Result<RequestId, (ProtocolError, T)> {
+        self.request_with(request, None, tag)
+    }
+
+    /// Puts a request into the output, and a descriptor that rides with it.
+    ///
+    /// # Errors
+    /// Gives the tag back when the request does not go into a frame.
+    ///
+    /// # Panics
+    /// When there is no room for it: a bug of the caller.
+    pub fn request_with(
+        &mut self,
+        request: &Request,
+        rider: Option<D>,
+        tag: T,
+    ) -> Result<RequestId, (ProtocolError, T)> {
         assert!(self.has_room());
         while self.pending.iter().any(|(id, _)| *id == self.next_id) {
             self.next_id = self.next_id.next();
         }
         let id = self.next_id;
-        if let Err(error) = encode_request(&mut self.output, id, request) {
+        let first_byte = self.output.len();
+        let riders = u8::from(rider.is_some());
+        if let Err(error) = encode_request_with(&mut self.output, id, riders, request) {
             return Err((ProtocolError::Encode(error), tag));
         }
+        self.riders.extend(rider.map(|rider| (first_byte, rider)));
         self.next_id = id.next();
         self.pending.push_back((id, tag));
         Ok(id)
@@ -111,15 +133,26 @@ impl<D, T> Session<D, T> {
         Some(std::mem::replace(&mut entry.1, tag))
     }
 
-    /// Bytes to be written.
+    /// Bytes to be written, up to the next that a descriptor rides with.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        &self.output[self.sent..]
+        let mut riders = self.riders.iter().map(|(first_byte, _)| *first_byte);
+        let end = riders.find(|first_byte| *first_byte > self.sent);
+        &self.output[self.sent..end.unwrap_or(self.output.len())]
     }
 
-    /// Says how many bytes of the output were written.
+    /// The descriptor that rides with the first byte of the output.
+    #[must_use]
+    pub fn rider(&self) -> Option<&D> {
+        let (first_byte, rider) = self.riders.front()?;
+        (*first_byte == self.sent).then_some(rider)
+    }
+
+    /// Says how many bytes of the output were written, with what rode with them.
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.output.len());
+        self.riders
+            .retain(|(first_byte, _)| *first_byte >= self.sent);
         if self.sent == self.output.len() {
             self.output.clear();
             self.sent = 0;
@@ -197,5 +230,40 @@ impl<D, T> Session<D, T> {
     /// Ends the session; answers the requests that have no reply.
     pub fn into_unanswered(self) -> impl Iterator<Item = (RequestId, T)> {
         self.pending.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avpu_proto::request::ImportBuffer;
+
+    #[test]
+    fn a_descriptor_goes_with_the_first_byte_of_its_request_and_with_no_other() {
+        let mut session: Session<&str, ()> = Session::new();
+        let import = Request::ImportBuffer(ImportBuffer { len_bytes: 4096 });
+        session.request(&Request::Status, ()).expect("it fits");
+        let before = session.output().len();
+        session
+            .request_with(&import, Some("first"), ())
+            .expect("it fits");
+        session
+            .request_with(&import, Some("second"), ())
+            .expect("it fits");
+        assert_eq!((session.output().len(), session.rider()), (before, None));
+        session.sent(before - 1);
+        assert_eq!((session.output().len(), session.rider()), (1, None));
+        session.sent(1);
+        assert_eq!(session.rider(), Some(&"first"));
+        let len = session.output().len();
+        session.sent(1);
+        assert_eq!((session.output().len(), session.rider()), (len - 1, None));
+        session.sent(len - 1);
+        assert_eq!(
+            (session.output().len(), session.rider()),
+            (len, Some(&"second"))
+        );
+        session.sent(usize::MAX);
+        assert_eq!((session.output(), session.rider()), (&[][..], None));
     }
 }

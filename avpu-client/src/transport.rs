@@ -6,8 +6,8 @@ use crate::sys::{self, ControlRoom};
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
-use std::io;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -79,7 +79,11 @@ impl Transport {
     /// Writes what the session has to say, as far as it goes without waiting.
     pub(crate) fn flush<T>(&self, session: &mut Session<OwnedFd, T>) -> io::Result<Transfer> {
         while !session.output().is_empty() {
-            match self.send(session.output()) {
+            let sent = match session.rider() {
+                Some(rider) => self.send_with(session.output(), rider.as_fd()),
+                None => self.send(session.output()),
+            };
+            match sent {
                 Ok(count) => session.sent(count),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
@@ -137,6 +141,14 @@ impl Transport {
     pub(crate) fn close(&self) {
         // It may be closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    fn send_with(&self, bytes: &[u8], rider: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let riders = [rider.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&riders)];
+        let socket = self.stream.as_raw_fd();
+        sendmsg::<()>(socket, &[IoSlice::new(bytes)], &rights, flags, None)
     }
 
     fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {

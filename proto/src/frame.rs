@@ -324,6 +324,19 @@ pub fn encode_request(
     encode(out, Kind::Request, 0, id, request)
 }
 
+/// Appends the frame of a request with which `descriptors` ride; they must be sent with the first byte of the frame.
+///
+/// # Errors
+/// When the message is too long; `out` is as before.
+pub fn encode_request_with(
+    out: &mut Vec<u8>,
+    id: RequestId,
+    descriptors: u8,
+    request: &Request,
+) -> Result<(), EncodeError> {
+    encode(out, Kind::Request, descriptors, id, request)
+}
+
 /// Appends a reply's frame to `out`. The `descriptors` must be sent with the first byte of the frame.
 ///
 /// # Errors

@@ -3,10 +3,15 @@
 
 mod camera;
 
+use avpu_client::proto::error::ErrorCode;
+use avpu_client::{Client, ClientError};
 use avpu_tests::skip::ffmpeg_or_skip;
 use avpu_tests::vectors::session;
 use camera::{Camera, Stream, users};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 
 const MAIN: &str = "320x192";
 const SUB: &str = "176x144";
@@ -105,6 +110,43 @@ fn a_daemon_killed_in_the_middle_of_a_picture_leaves_a_device_that_the_next_one_
         assert_same(&stream, &camera.reconstructed(MAIN), fault);
         camera.assert_no_faults();
     }
+}
+
+#[test]
+fn a_buffer_that_the_kernels_driver_does_not_take_is_refused_with_its_reason() {
+    if !nix::unistd::Uid::effective().is_root() {
+        avpu_tests::skip::skip(
+            "importing a buffer",
+            "this test is not run by the super-user",
+        );
+        return;
+    }
+    let mut camera = Camera::new(None, "pace=free");
+    let daemon = camera.daemon();
+    let client = Client::connect(camera.socket()).expect("it takes connections");
+    assert!(!client.capabilities().expect("it serves").dma_buf_import);
+    // As little as a buffer of another driver is this one, and as little of a file.
+    let foreign = EventFd::from_flags(EfdFlags::empty()).expect("an event");
+    let file = File::open("/dev/null").expect("every system has it");
+    let refused = [
+        (
+            OwnedFd::from(foreign),
+            "expected a buffer that the kernel's driver takes",
+        ),
+        (file.into(), "expected a dma-buf"),
+    ];
+    for (buffer, reason) in refused {
+        match client.import_buffer(buffer, 4096) {
+            Err(ClientError::Refused(refusal)) => {
+                assert_eq!(refusal.code, ErrorCode::UNSUPPORTED);
+                assert!(refusal.sentence.starts_with(reason), "{refusal}");
+            }
+            other => panic!("expected a refusal, found {other:?}"),
+        }
+    }
+    drop(client);
+    assert!(daemon.stop().0.success());
+    camera.assert_no_faults();
 }
 
 #[test]

@@ -127,6 +127,11 @@ impl Camera {
         }
     }
 
+    /// Where its daemon listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.scratch.path().join("socket")
+    }
+
     /// Everything that the model reconstructed in this size.
     pub(crate) fn reconstructed(&self, size: &str) -> Vec<u8> {
         let ending = format!("-{size}.i420");
