@@ -5,6 +5,7 @@ pub mod alloc;
 pub mod bench;
 pub mod daemon;
 pub mod in_process;
+pub mod parser;
 pub mod rc;
 pub mod schedule;
 pub mod skip;

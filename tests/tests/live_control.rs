@@ -1,0 +1,477 @@
+//! Channels that are changed, paused and begun anew through the real daemon, and what two readers of streams that share
+//! no code with it make of the result.
+
+use avpu_client::proto::event::{Event, Packet as Meta};
+use avpu_client::proto::request::{OpenChannel, Reconfigure};
+use avpu_client::proto::types::{Class, FrameRate, PictureKind, Profile, RateControl};
+use avpu_client::{Buffer, Channel, Client, Frame, Next, Reader};
+use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::parser::{self, Sequence};
+use avpu_tests::skip::ffmpeg_or_skip;
+use avpu_tests::stream::pattern;
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Longer than anything here takes, also on a busy machine.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+const UUID: [u8; 16] = *b"avpud live tests";
+
+/// One channel with its owner, who reads it.
+struct Camera {
+    client: Client,
+    channel: Channel,
+    reader: Reader,
+    buffers: VecDeque<Buffer>,
+    pictures: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl Camera {
+    fn open(daemon: &Daemon, wish: OpenChannel) -> Self {
+        let client = Client::connect(daemon.socket()).expect("the daemon takes connections");
+        let pictures = pattern(wish.width, wish.height, 40);
+        let channel = client.open_channel(&wish.into()).expect("a channel");
+        let reader = channel.subscribe().expect("its owner may read it");
+        let buffers = channel.lease(1).expect("a buffer").into();
+        Self {
+            client,
+            channel,
+            reader,
+            buffers,
+            pictures,
+            next: 0,
+        }
+    }
+
+    /// Encodes the next `count` pictures, one after the other.
+    fn encode(&mut self, count: usize) -> Vec<(Meta, Vec<u8>)> {
+        (0..count).map(|_| self.encode_one()).collect()
+    }
+
+    fn encode_one(&mut self) -> (Meta, Vec<u8>) {
+        let mut buffer = self.buffers.pop_front().expect("it came back");
+        let picture = &self.pictures[self.next % self.pictures.len()];
+        self.next += 1;
+        buffer.write_nv12(picture).expect("it is mapped");
+        let submitted = self.channel.submit(buffer, Frame::default());
+        submitted.expect("it is accepted");
+        let released = self.channel.next_released(PATIENCE).expect("it ends");
+        self.buffers.extend(released.source.into_buffer());
+        self.packet()
+    }
+
+    fn packet(&mut self) -> (Meta, Vec<u8>) {
+        match self
+            .reader
+            .next_packet(PATIENCE)
+            .expect("the stream goes on")
+        {
+            Next::Packet(packet) => (packet.meta, packet.bytes.to_vec()),
+            other => panic!("expected a packet, found {other:?}"),
+        }
+    }
+}
+
+fn joined(packets: &[(Meta, Vec<u8>)]) -> Vec<u8> {
+    packets
+        .iter()
+        .flat_map(|(_, bytes)| bytes.clone())
+        .collect()
+}
+
+fn small() -> OpenChannel {
+    OpenChannel {
+        width: 176,
+        height: 144,
+        ..OpenChannel::default()
+    }
+}
+
+/// Checksums of the pictures that ffmpeg decodes from a file, without a word of complaint.
+fn decoded(file: &Path) -> Vec<String> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(file)
+        .args(["-f", "framemd5", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("ffmpeg starts");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "{complaints}"
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            line.rsplit(',')
+                .next()
+                .expect("a checksum")
+                .trim()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn probed(file: &Path, entries: &str) -> String {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", entries])
+        .args(["-of", "default=noprint_wrappers=1"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .output()
+        .expect("ffprobe starts");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn two_readers_of_streams_see_level_timing_delimiters_and_user_data() {
+    let daemon = Daemon::start("pace=free");
+    let scratch = Scratch::new("two-readers");
+    let probes = ffmpeg_or_skip("probing streams with user data");
+    let cbr = RateControl::Cbr {
+        bitrate_bps: 600_000,
+        qp_min: 0,
+        qp_max: 0,
+    };
+    let channels = [
+        (Profile::High, (320, 180), (25, 1), cbr, 100),
+        (
+            Profile::Main,
+            (176, 144),
+            (30_000, 1001),
+            RateControl::FixQp { qp: 30 },
+            77,
+        ),
+        (Profile::Baseline, (640, 360), (25, 2), cbr, 66),
+    ];
+    for (profile, (width, height), (num, den), rate_control, profile_idc) in channels {
+        let wish = OpenChannel {
+            width,
+            height,
+            profile,
+            fps: FrameRate { num, den },
+            rate_control,
+            gop_length: 3,
+            access_unit_delimiters: true,
+            ..OpenChannel::default()
+        };
+        let mut camera = Camera::open(&daemon, wish);
+        let opened = camera.channel.opened();
+        camera
+            .channel
+            .user_data(UUID, b"always \0\0\x01", true)
+            .expect("it fits");
+        let mut packets = camera.encode(1);
+        camera
+            .channel
+            .user_data(UUID, b"once", false)
+            .expect("it fits");
+        packets.extend(camera.encode(5));
+
+        let mut idr_pic_id = None;
+        for (index, (meta, bytes)) in packets.iter().enumerate() {
+            let units = parser::units(bytes);
+            let told = meta.nal_units.iter().filter(|unit| unit.nal_type != 0);
+            let told: Vec<_> = told
+                .map(|unit| (unit.nal_type, usize::from(unit.offset_bytes)))
+                .collect();
+            let found: Vec<_> = units.iter().map(|unit| (unit.kind, unit.offset)).collect();
+            assert_eq!(told, found, "packet {index}");
+            let is_idr = index % 3 == 0;
+            assert_eq!(meta.kind == PictureKind::Idr, is_idr);
+            let kinds: Vec<u8> = units.iter().map(|unit| unit.kind).collect();
+            let expected: &[u8] = match (is_idr, index) {
+                (true, _) => &[9, 7, 8, 6, 5],
+                (false, 1) => &[9, 6, 1],
+                (false, _) => &[9, 1],
+            };
+            assert_eq!(kinds, expected, "packet {index}");
+            assert_eq!(units[0].rbsp, [if is_idr { 0x10 } else { 0x30 }]);
+            if let Some(sei) = units.iter().find(|unit| unit.kind == 6) {
+                let text: &[u8] = if is_idr { b"always \0\0\x01" } else { b"once" };
+                assert_eq!(parser::user_data(&sei.rbsp), [(UUID, text.to_vec())]);
+            }
+            let (slice_type, id) = parser::slice(units.last().expect("a slice"));
+            assert_eq!(slice_type, if is_idr { 2 } else { 0 });
+            if is_idr {
+                assert_ne!(idr_pic_id.replace(id), Some(id), "two in a row differ");
+                assert_eq!(parser::init_qp(&units[2].rbsp), 26);
+                let expected = Sequence {
+                    profile: profile_idc,
+                    level: opened.level_idc.into(),
+                    size: (width.into(), height.into()),
+                    timing: Some((den, num * 2)),
+                    full_range: None,
+                    reordering: Some((0, 1)),
+                };
+                assert_eq!(parser::sequence(&units[1].rbsp), expected);
+            }
+        }
+        if !probes {
+            continue;
+        }
+        let file = scratch.path().join("stream.h264");
+        fs::write(&file, joined(&packets)).expect("it can be written");
+        let entries =
+            "stream=profile,level,width,height,r_frame_rate:frame_side_data=side_data_type";
+        let text = probed(&file, entries);
+        for line in [
+            format!("level={}", opened.level_idc),
+            format!("width={width}"),
+            format!("height={height}"),
+            format!("r_frame_rate={num}/{den}"),
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in {text}"
+            );
+        }
+        let said = text.matches("User Data Unregistered").count();
+        assert_eq!(said, 3, "two IDR pictures and one other: {text}");
+        assert_eq!(decoded(&file).len(), packets.len());
+    }
+}
+
+#[test]
+fn a_stream_after_a_reset_needs_nothing_of_what_was_before() {
+    if !ffmpeg_or_skip("decoding from a reset on") {
+        return;
+    }
+    let daemon = Daemon::start("pace=free");
+    let scratch = Scratch::new("reset");
+    let mut camera = Camera::open(&daemon, small());
+    let before = camera.encode(4);
+    camera.channel.reset().expect("it runs");
+    let after = camera.encode(4);
+    assert_eq!(after[0].0.kind, PictureKind::Idr);
+    let whole: Vec<_> = before.iter().chain(&after).cloned().collect();
+    let (all, rest) = (
+        scratch.path().join("all.h264"),
+        scratch.path().join("rest.h264"),
+    );
+    fs::write(&all, joined(&whole)).expect("it can be written");
+    fs::write(&rest, joined(&after)).expect("it can be written");
+    let (all, rest) = (decoded(&all), decoded(&rest));
+    assert_eq!((all.len(), rest.len()), (8, 4));
+    assert_eq!(all[4..], rest);
+}
+
+#[test]
+fn a_pause_ends_with_an_empty_packet_and_a_channel_can_come_back_larger() {
+    let daemon = Daemon::start("pace=free");
+    let scratch = Scratch::new("pause");
+    let probes = ffmpeg_or_skip("probing the size after a pause");
+    let mut camera = Camera::open(&daemon, small());
+    camera.encode(3);
+    camera.channel.pause().expect("it runs");
+    let (last, bytes) = camera.packet();
+    assert!(last.last && bytes.is_empty());
+    camera.channel.resume().expect("it has finished");
+    assert_eq!(camera.encode(2)[0].0.kind, PictureKind::Idr);
+
+    camera.channel.pause().expect("it runs");
+    assert!(camera.packet().0.last);
+    let larger = Reconfigure {
+        width: 320,
+        height: 240,
+        profile: Some(Profile::Main),
+        ..Reconfigure::default()
+    };
+    let changed = camera.channel.reconfigure(larger).expect("there is room");
+    assert_eq!((changed.width, changed.height), (320, 240));
+    camera.channel.resume().expect("it has finished");
+    camera.buffers = camera.channel.lease(1).expect("a buffer").into();
+    camera.pictures = pattern(320, 240, 8);
+    let packets = camera.encode(3);
+    assert_eq!(packets[0].0.sequence, changed.first);
+    let sequence = parser::sequence(&parser::units(&packets[0].1)[0].rbsp);
+    assert_eq!((sequence.profile, sequence.size), (77, (320, 240)));
+    let mut told = None;
+    while let Ok(Some(event)) = camera.client.try_next_event() {
+        if let Event::FormatChanged(format) = event {
+            told = Some((format.first, format.width, format.height));
+        }
+    }
+    assert_eq!(told, Some((changed.first, 320, 240)));
+    if probes {
+        let file = scratch.path().join("larger.h264");
+        fs::write(&file, joined(&packets)).expect("it can be written");
+        assert_eq!(decoded(&file).len(), 3);
+    }
+}
+
+/// A file of the simplest container that holds a configuration record: it, then pictures with lengths before their units.
+fn flv(record: &[u8], packets: &[(Meta, Vec<u8>)]) -> Vec<u8> {
+    let mut file = b"FLV\x01\x01\0\0\0\x09\0\0\0\0".to_vec();
+    let mut tag = |time_ms: u32, is_key: bool, kind: u8, data: &[u8]| {
+        let len = u32::try_from(data.len() + 5).expect("small");
+        file.push(9);
+        file.extend(&len.to_be_bytes()[1..]);
+        file.extend(&time_ms.to_be_bytes()[1..]);
+        file.extend([0; 4]);
+        file.extend([if is_key { 0x17 } else { 0x27 }, kind, 0, 0, 0]);
+        file.extend(data);
+        file.extend((len + 11).to_be_bytes());
+    };
+    tag(0, true, 0, record);
+    for (time, (meta, bytes)) in (0..).zip(packets) {
+        let slices = parser::units(bytes)
+            .into_iter()
+            .filter(|unit| unit.kind < 6);
+        let data: Vec<u8> = slices
+            .flat_map(|unit| {
+                let len = u32::try_from(unit.raw.len()).expect("small");
+                [len.to_be_bytes().to_vec(), unit.raw].concat()
+            })
+            .collect();
+        tag(time * 40, meta.kind == PictureKind::Idr, 1, &data);
+    }
+    file
+}
+
+#[test]
+fn parameter_sets_out_of_band_make_a_file_that_plays() {
+    if !ffmpeg_or_skip("muxing with avcC") {
+        return;
+    }
+    let daemon = Daemon::start("pace=free");
+    let scratch = Scratch::new("avcc");
+    for profile in [Profile::High, Profile::Baseline] {
+        let wish = OpenChannel {
+            profile,
+            gop_length: 4,
+            ..small()
+        };
+        let mut camera = Camera::open(&daemon, wish);
+        let sets = camera.channel.parameter_sets().expect("it is open");
+        let packets = camera.encode(10);
+        assert!(packets[0].1.starts_with(&sets.annex_b.0));
+        let (plain, flash) = (scratch.path().join("s.h264"), scratch.path().join("s.flv"));
+        let mp4 = scratch.path().join(format!("{profile:?}.mp4"));
+        fs::write(&plain, joined(&packets)).expect("it can be written");
+        // No parameter set is left in the pictures: they decode by the record or not at all.
+        fs::write(&flash, flv(&sets.avcc.0, &packets)).expect("it can be written");
+        let muxed = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-i"])
+            .arg(&flash)
+            .args(["-c", "copy"])
+            .arg(&mp4)
+            .stdin(Stdio::null())
+            .output()
+            .expect("ffmpeg starts");
+        assert!(
+            muxed.status.success() && muxed.stderr.is_empty(),
+            "{muxed:?}"
+        );
+        let found = decoded(&mp4);
+        assert_eq!(found.len(), packets.len());
+        assert_eq!(found, decoded(&plain));
+    }
+}
+
+#[test]
+fn a_bitrate_changes_by_a_factor_of_four_without_an_idr() {
+    const PICTURES: usize = 60;
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        width: 320,
+        height: 240,
+        gop_length: 1000,
+        class: Class::Live,
+        rate_control: RateControl::Cbr {
+            bitrate_bps: 150_000,
+            qp_min: 10,
+            qp_max: 51,
+        },
+        ..OpenChannel::default()
+    };
+    let mut camera = Camera::open(&daemon, wish);
+    let before = camera.encode(PICTURES);
+    let change = Reconfigure {
+        bitrate_bps: 600_000,
+        ..Reconfigure::default()
+    };
+    let changed = camera.channel.reconfigure(change).expect("it runs");
+    assert_eq!(changed.first.value(), 60);
+    assert_eq!(changed.clamped, Vec::<String>::new());
+    let after = camera.encode(PICTURES);
+    let mut packets = before.iter().chain(&after).map(|(meta, _)| meta);
+    assert_eq!(packets.next().expect("one").kind, PictureKind::Idr);
+    assert!(packets.all(|meta| meta.kind == PictureKind::P));
+    let bps = |packets: &[(Meta, Vec<u8>)]| {
+        let bytes: usize = packets.iter().map(|(_, bytes)| bytes.len()).sum();
+        bytes * 8 * 25 / packets.len()
+    };
+    let (slow, fast) = (bps(&before[PICTURES / 2..]), bps(&after[PICTURES / 2..]));
+    assert!((110_000..190_000).contains(&slow), "{slow} bit/s before");
+    assert!((450_000..750_000).contains(&fast), "{fast} bit/s after");
+    let qp: Vec<u8> = before[PICTURES - 1..]
+        .iter()
+        .chain(&after)
+        .map(|(meta, _)| meta.qp)
+        .collect();
+    assert!(
+        qp.windows(2).all(|pair| pair[0].abs_diff(pair[1]) <= 6),
+        "{qp:?}"
+    );
+}
+
+#[test]
+fn the_operators_tool_changes_a_channel_of_another_process() {
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        name: "main".to_owned(),
+        ..small()
+    };
+    let mut camera = Camera::open(&daemon, wish);
+    camera.encode(2);
+    let run = |words: &[&str]| {
+        let output = Command::new(program("avpuctl"))
+            .arg("--socket")
+            .arg(daemon.socket())
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .expect("avpuctl starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text + &complaint)
+    };
+    let (code, text) = run(&[
+        "set",
+        "main",
+        "mode=vbr",
+        "bitrate=800k",
+        "qp=20-40",
+        "gop=50",
+        "fps=15",
+    ]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("main from packet 2: 176x144"), "{text}");
+    assert!(
+        text.contains("bitrate_bps: 800000, bitrate_max_bps: 1600000, qp_min: 20, qp_max: 40"),
+        "{text}"
+    );
+    let (code, text) = run(&["set", "main", "bitrate=2M", "max=1M"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("bitrate_bps: asked for 2000000, 1000000 in effect"),
+        "{text}"
+    );
+    let (code, text) = run(&["set", "main", "size=320x240"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert_eq!(run(&["set", "nobody", "gop=5"]).0, Some(4));
+    assert_eq!(run(&["set", "main", "gop"]).0, Some(2));
+    assert_eq!(run(&["flush", "main"]).0, Some(0));
+    assert_eq!(run(&["reset", "main"]).0, Some(0));
+    let (code, text) = run(&["parameter-sets", "main"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("annex-b 0000000127"), "{text}");
+    assert_eq!(camera.encode(1)[0].0.kind, PictureKind::Idr);
+}
