@@ -4,9 +4,10 @@ use avpu_client::{Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Ou
 use avpu_proto::event::Event;
 use avpu_proto::types::{FailReason, FrameEnd};
 use avpu_tests::in_process::InProcess;
-use avpud::device::error::DeviceError;
-use avpud::device::model::{self, Model};
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
+use avpud::device::error::{DeviceError, WaitError};
+use avpud::device::model::{self, Model, ModelInterrupts};
+use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection, IrqSource};
+use avpud::hw::irq::IrqLine;
 use avpud::hw::regs::{Core, CoreReg, Reg};
 use avpud::mem::map::MappedRegion;
 use avpud::mem::{ByteLen, PhysRange, RegionOffset};
@@ -81,6 +82,24 @@ impl Device for Unreachable {
     }
 }
 
+/// Interrupts that cannot be waited for any more after the first ones.
+struct Deaf {
+    interrupts: ModelInterrupts,
+    left: u32,
+}
+
+impl IrqSource for Deaf {
+    fn wait(&mut self) -> Result<IrqLine, WaitError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(WaitError::Device(DeviceError::Unusable {
+                reason: "expected an interrupt, found no device".to_owned(),
+            }));
+        };
+        self.left = left;
+        self.interrupts.wait()
+    }
+}
+
 /// A daemon on such a device, and how many accesses will fail.
 fn daemon() -> (InProcess, Arc<AtomicU32>) {
     let planned = Arc::new(AtomicU32::new(0));
@@ -112,15 +131,19 @@ impl Camera {
     }
 
     fn encode(&mut self) -> FrameEnd {
+        match self.encode_or_lose() {
+            Outcome::Ended { end, .. } => end,
+            other => panic!("expected an end, found {other:?}"),
+        }
+    }
+
+    fn encode_or_lose(&mut self) -> Outcome {
         let buffer = self.buffers.pop().expect("it came back");
         let accepted = self.channel.submit(buffer, Frame::default());
         accepted.expect("it is accepted");
         let released = self.channel.next_released(PATIENCE).expect("it ends");
         self.buffers.extend(released.source.into_buffer());
-        match released.outcome {
-            Outcome::Ended { end, .. } => end,
-            other => panic!("expected an end, found {other:?}"),
-        }
+        released.outcome
     }
 }
 
@@ -156,6 +179,29 @@ fn a_device_that_is_gone_ends_the_daemon_with_a_wish_for_a_restart() {
     while told.last() != Some(&Event::Shutdown) {
         told.push(client.next_event(PATIENCE).expect("it says goodbye"));
     }
+    assert_eq!(daemon.join(), End::Restart);
+    let gone = client.status().expect_err("it ended");
+    assert!(matches!(gone, ClientError::Disconnected), "{gone}");
+}
+
+#[test]
+fn a_daemon_that_can_wait_for_no_interrupt_any_more_ends_with_a_wish_for_a_restart() {
+    let daemon = InProcess::start(|| {
+        let opened = model::open("body=pattern,pace=free", &[], None);
+        let (device, interrupts, canceller) = opened.expect("the model starts");
+        (
+            device,
+            Deaf {
+                interrupts,
+                left: 1,
+            },
+            canceller,
+        )
+    });
+    let client = Client::connect(daemon.socket()).expect("it takes connections");
+    let mut camera = Camera::new(&client);
+    // The wait behind this picture's interrupt is the one that fails.
+    camera.encode_or_lose();
     assert_eq!(daemon.join(), End::Restart);
     let gone = client.status().expect_err("it ended");
     assert!(matches!(gone, ClientError::Disconnected), "{gone}");
