@@ -50,6 +50,8 @@ pub enum Setting {
     ClientFramesMax,
     /// `[limits] client-packets-max`.
     ClientPacketsMax,
+    /// `[limits] client-idr-ms`.
+    ClientIdr,
 }
 
 /// A row of the table.
@@ -216,6 +218,13 @@ pub(super) const KEYS: &[Key] = &[
         value: "COUNT",
         help: "most packets outstanding on one subscription",
     },
+    Key {
+        setting: Setting::ClientIdr,
+        section: "limits",
+        name: "client-idr-ms",
+        value: "MS",
+        help: "least time between IDRs that one connection asks for",
+    },
 ];
 
 impl Setting {
@@ -286,6 +295,9 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         }
         Setting::ClientPacketsMax => {
             config.client_limits.packets = value::at_most(text, PACKET_CREDITS_MAX)?;
+        }
+        Setting::ClientIdr => {
+            config.client_limits.idr_period_us = u64::from(value::number::<u32>(text)?) * 1000;
         }
     }
     Ok(())

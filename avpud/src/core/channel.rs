@@ -171,6 +171,7 @@ pub(super) struct Foundation {
     pub(super) contract: Contract,
     pub(super) ticket_us: u32,
     pub(super) ring: Ring,
+    pub(super) idr_period_us: u64,
     pub(super) request: u16,
 }
 
@@ -207,7 +208,7 @@ impl Channel {
             readers: Vec::new(),
             stats: ChannelStats::new(),
             phase: None,
-            key_frames: KeyFrames::default(),
+            key_frames: KeyFrames::new(of.idr_period_us),
             restarts: false,
             liveness: Liveness::default(),
             recovering: false,

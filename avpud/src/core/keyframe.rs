@@ -1,16 +1,17 @@
 //! Who asked a channel for an IDR, and when one is due.
 //!
 //! Requests that wait share the next IDR, whoever made them, and only one that was delivered answers them. Each
-//! requester gets one a second; readers that are not the owner get [`SHARED_PERIOD_US`] together, because a reader that
-//! connects anew looks like another. What a frame asks for itself (`Submit.force_idr`) is the owner's affair and is not
-//! limited.
+//! requester gets one in a period; readers that are not the owner get [`SHARED`] together, because a reader that connects
+//! anew looks like another. What a frame asks for itself (`Submit.force_idr`) is the owner's affair and is not limited.
 
 use crate::core::event::SessionKey;
 use crate::core::time::Micros;
 
 /// The requests for IDRs of one channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KeyFrames {
+    /// Time from an IDR that answered a requester to the next one that does.
+    period_us: u64,
     /// Those that wait, and those that were answered within the period.
     requesters: Vec<Requester>,
     /// Somebody who is gone asked and was not answered.
@@ -30,22 +31,33 @@ struct Requester {
 }
 
 impl KeyFrames {
+    /// Nobody has asked yet.
+    pub(super) const fn new(period_us: u64) -> Self {
+        Self {
+            period_us,
+            requesters: Vec::new(),
+            orphaned: false,
+            forced: false,
+            shared_met: None,
+        }
+    }
+
     /// Takes in a request. Answers how long it waits before a picture that is started may be its IDR.
     pub(super) fn ask(&mut self, session: SessionKey, owns: bool, now: Micros) -> u64 {
-        let shared_met = self.shared_met;
         let mut known = self.requesters.iter_mut();
-        if let Some(requester) = known.find(|requester| requester.session == session) {
-            requester.waits = true;
-            return requester.wait_us(shared_met, now);
-        }
+        let known = known.find(|requester| requester.session == session);
+        let met = known.as_ref().and_then(|requester| requester.met);
         let requester = Requester {
             session,
             owns,
             waits: true,
-            met: None,
+            met,
         };
-        self.requesters.push(requester);
-        requester.wait_us(shared_met, now)
+        match known {
+            Some(known) => *known = requester,
+            None => self.requesters.push(requester),
+        }
+        self.wait_us(&requester, now)
     }
 
     /// A frame leaves the queue: where it had to be an IDR, the next picture has to.
@@ -57,21 +69,22 @@ impl KeyFrames {
     pub(super) fn is_due(&self, now: Micros) -> bool {
         let mut waiting = self.requesters.iter().filter(|requester| requester.waits);
         self.forced
-            || waiting.any(|requester| requester.wait_us(self.shared_met, now) == 0)
-            || (self.orphaned && remaining_us(self.shared_met, SHARED_PERIOD_US, now) == 0)
+            || waiting.any(|requester| self.wait_us(requester, now) == 0)
+            || (self.orphaned && self.shared_wait_us(now) == 0)
     }
 
     /// An IDR was delivered: whoever asked has it. Answers whether somebody had asked.
     pub(super) fn answer(&mut self, now: Micros) -> bool {
         let mut shared = core::mem::take(&mut self.orphaned);
         let mut answered = core::mem::take(&mut self.forced) || shared;
+        let period_us = self.period_us;
         self.requesters.retain_mut(|requester| {
             if core::mem::take(&mut requester.waits) {
                 requester.met = Some(now);
                 answered = true;
                 shared |= !requester.owns;
             }
-            remaining_us(requester.met, PERIOD_US, now) > 0
+            remaining_us(requester.met, period_us, now) > 0
         });
         if shared {
             self.shared_met = Some(now);
@@ -88,15 +101,17 @@ impl KeyFrames {
             stays
         });
     }
-}
 
-impl Requester {
-    fn wait_us(&self, shared_met: Option<Micros>, now: Micros) -> u64 {
-        let own = remaining_us(self.met, PERIOD_US, now);
-        if self.owns {
+    fn wait_us(&self, requester: &Requester, now: Micros) -> u64 {
+        let own = remaining_us(requester.met, self.period_us, now);
+        if requester.owns {
             return own;
         }
-        own.max(remaining_us(shared_met, SHARED_PERIOD_US, now))
+        own.max(self.shared_wait_us(now))
+    }
+
+    fn shared_wait_us(&self, now: Micros) -> u64 {
+        remaining_us(self.shared_met, self.period_us / SHARED, now)
     }
 }
 
@@ -105,10 +120,8 @@ fn remaining_us(met: Option<Micros>, period_us: u64, now: Micros) -> u64 {
     met.map_or(0, |met| period_us.saturating_sub(now.since_us(met)))
 }
 
-/// Time from an IDR that answered a requester to the next one that does.
-pub(super) const PERIOD_US: u64 = 1_000_000;
-/// Time from an IDR that answered readers other than the owner to the next one that does.
-pub(super) const SHARED_PERIOD_US: u64 = 250_000;
+/// IDRs in a period for all readers other than the owner.
+const SHARED: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -124,7 +137,7 @@ mod tests {
 
     #[test]
     fn requests_that_wait_share_one_idr() {
-        let mut frames = KeyFrames::default();
+        let mut frames = KeyFrames::new(1_000_000);
         assert!(!frames.is_due(at(0)));
         for session in [OWNER, READER, OTHER, READER] {
             assert_eq!(frames.ask(session, session == OWNER, at(0)), 0);
@@ -137,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_requester_waits_for_its_own_period_and_not_for_anothers() {
-        let mut frames = KeyFrames::default();
+        let mut frames = KeyFrames::new(1_000_000);
         frames.ask(READER, false, at(0));
         frames.answer(at(0));
         assert_eq!(frames.ask(READER, false, at(400_000)), 600_000);
@@ -152,7 +165,7 @@ mod tests {
 
     #[test]
     fn readers_together_are_limited_and_the_owner_is_not_held_up_by_them() {
-        let mut frames = KeyFrames::default();
+        let mut frames = KeyFrames::new(1_000_000);
         let mut idrs = 0;
         for ms in 0..1000 {
             // Every one of them is new.
@@ -173,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_somebody_asked_for_who_left_still_comes() {
-        let mut frames = KeyFrames::default();
+        let mut frames = KeyFrames::new(1_000_000);
         frames.ask(READER, false, at(0));
         frames.forget(READER);
         assert!(frames.is_due(at(0)));
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_forced_picture_is_due_at_once_every_time() {
-        let mut frames = KeyFrames::default();
+        let mut frames = KeyFrames::new(1_000_000);
         for us in 0..5 {
             frames.force(true);
             assert!(frames.is_due(at(us)));

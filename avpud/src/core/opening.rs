@@ -79,6 +79,7 @@ impl Broker {
             contract: Contract::new(share.period_us, self.now),
             ticket_us,
             ring,
+            idr_period_us: self.config.client_limits.idr_period_us,
             request,
         });
         if let Some(slot) = self.channels.get_mut(usize::from(key.index())) {

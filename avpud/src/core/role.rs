@@ -74,6 +74,8 @@ pub struct ClientLimits {
     pub frames: u16,
     /// Packets of one subscription that were sent and not released.
     pub packets: u16,
+    /// Time from an IDR that it asked for to the next one; 0: no limit.
+    pub idr_period_us: u64,
 }
 
 impl Default for ClientLimits {
@@ -83,6 +85,7 @@ impl Default for ClientLimits {
             lease_bytes: ByteLen::new(u32::MAX),
             frames: SUBMIT_CREDITS,
             packets: PACKET_CREDITS_MAX,
+            idr_period_us: 1_000_000,
         }
     }
 }

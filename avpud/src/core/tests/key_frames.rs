@@ -1,6 +1,6 @@
 //! Key frames: who may ask, what is promised, what one request costs.
 
-use super::world::{World, frame, small};
+use super::world::{World, config, frame, small};
 use crate::core::event::{Input, SessionKey};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
@@ -274,5 +274,22 @@ fn an_idr_on_demand_does_not_bring_the_periodic_ones_together() {
             after.iter().all(|now| now.len() <= 1),
             "{moment}: {after:?}"
         );
+    }
+}
+
+#[test]
+fn the_settings_say_how_often_a_client_gets_an_idr() {
+    for (idr_period_us, expected) in [(0, 25), (200_000, 5), (10_000_000, 1)] {
+        let mut config = config();
+        config.client_limits.idr_period_us = idr_period_us;
+        let mut world = World::with(config);
+        let source = long_groups(&mut world);
+        encode(&mut world, source);
+        let mut idrs = 0;
+        for _ in 0..25 {
+            ask(&mut world, source.0, source.1);
+            idrs += u32::from(encode(&mut world, source) == PictureKind::Idr);
+        }
+        assert_eq!(idrs, expected, "{idr_period_us}");
     }
 }
