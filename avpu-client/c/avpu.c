@@ -641,10 +641,10 @@ const char *avpu_error_text(int result) {
 		"done", "unknown-request", "unsupported", "invalid-parameter", "no-such-channel", "not-owner", "name-taken",
 		"limit-reached", "no-capacity", "no-memory", "queue-full", "no-credit", "wrong-state", "address-unaligned",
 		"address-foreign", "address-out-of-bounds", "not-permitted", "no-such-object", "in-use", "engine-offline",
-		"shutting-down", "internal", "address-overlap", "malformed"
+		"shutting-down", "internal", "address-overlap", "malformed", "no-schedule"
 	};
 	if (result <= 0) return result >= AVPU_SYSTEM ? own[-result] : "unknown error";
-	return result <= AVPU_CODE_MALFORMED ? refused[result] : "refused";
+	return result <= AVPU_CODE_NO_SCHEDULE ? refused[result] : "refused";
 }
 
 void avpu_last_refusal(avpu_client *client, avpu_refusal *refusal) {
