@@ -36,6 +36,10 @@ pub const GREETING_TIMEOUT_US: u64 = 2_000_000;
 pub const FAREWELL_TIMEOUT_US: u64 = 1_000_000;
 /// Connections that are open at all: those with a session, and some that are just being refused.
 pub const CONNECTIONS_MAX: usize = SESSIONS + 16;
+/// Largest ring of a channel on a camera, which has 64 MB for everything. A power of two.
+pub const CAMERA_RING_BYTES_MAX: u32 = 1 << 20;
+/// Largest ring of a channel on a developer's machine. A power of two.
+pub const DEVELOPER_RING_BYTES_MAX: u32 = 16 << 20;
 /// Longest log line; longer ones are cut.
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
 /// Log lines a second about pictures and peers; what is more is counted.

@@ -77,6 +77,12 @@ pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Command, ConfigE
             }
         }
     }
+    if probe && check {
+        return Err(ConfigError {
+            origin: Origin::CommandLine,
+            message: "expected probe or --check-config, found both".to_owned(),
+        });
+    }
     Ok(if probe {
         Command::Probe(arguments)
     } else if check {
@@ -204,7 +210,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
+            (
+                &["probe", "--check-config"],
+                "expected probe or --check-config, found both",
+            ),
             (
                 &["--devise", "x"],
                 "unknown argument \"devise\", nearest is \"device\"",

@@ -1,5 +1,6 @@
 //! What is wrong with the configuration, and where.
 
+use super::Setting;
 use core::fmt;
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ pub enum Origin {
     CommandLine,
     /// An argument.
     Argument(String),
+    /// A setting, wherever it was made.
+    Setting(Setting),
     /// A file as a whole.
     File(PathBuf),
     /// A line of a file, counted from 1.
@@ -29,6 +32,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::CommandLine => f.write_str(&self.message),
+            Origin::Setting(setting) => write!(f, "{}: {}", setting.name(), self.message),
             Origin::Argument(flag) => write!(f, "{flag}: {}", self.message),
             Origin::File(path) => write!(f, "{}: {}", path.display(), self.message),
             Origin::Line(path, line) => write!(f, "{}:{line}: {}", path.display(), self.message),

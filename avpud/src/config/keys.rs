@@ -2,7 +2,9 @@
 
 use super::value;
 use super::{Config, DeviceChoice};
-use avpu_proto::limits::{CHANNELS_PER_CLIENT_MAX, PACKET_CREDITS_MAX, SUBMIT_CREDITS};
+use avpu_proto::limits::{
+    CHANNELS_PER_CLIENT_MAX, PACKET_CREDITS_MAX, SESSIONS_MAX, SUBMIT_CREDITS,
+};
 use std::path::PathBuf;
 
 /// A setting.
@@ -42,6 +44,8 @@ pub enum Setting {
     RingBytes,
     /// `[limits] load-max-permille`.
     LoadMax,
+    /// `[limits] user-connections-max`.
+    UserConnectionsMax,
     /// `[limits] client-channels-max`.
     ClientChannelsMax,
     /// `[limits] client-lease-bytes-max`.
@@ -191,6 +195,13 @@ pub(super) const KEYS: &[Key] = &[
         help: "encoder time that channels may be promised, in thousandths",
     },
     Key {
+        setting: Setting::UserConnectionsMax,
+        section: "limits",
+        name: "user-connections-max",
+        value: "COUNT",
+        help: "most connections of one user, but for the super-user and the daemon's own",
+    },
+    Key {
         setting: Setting::ClientChannelsMax,
         section: "limits",
         name: "client-channels-max",
@@ -231,8 +242,14 @@ impl Setting {
     /// Its argument.
     #[must_use]
     pub fn flag(self) -> String {
-        let name = KEYS.iter().find(|key| key.setting == self);
-        format!("--{}", name.map_or("", |key| key.name))
+        format!("--{}", self.name())
+    }
+
+    /// Its name in the file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let key = KEYS.iter().find(|key| key.setting == self);
+        key.map_or("", |key| key.name)
     }
 }
 
@@ -286,6 +303,9 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         }
         Setting::RingBytes => config.ring = Some(value::ring_size(text)?),
         Setting::LoadMax => config.load_max_permille = value::at_most(text, 1000)?,
+        Setting::UserConnectionsMax => {
+            config.user_connections_max = usize::from(value::at_most(text, SESSIONS_MAX)?);
+        }
         Setting::ClientChannelsMax => {
             config.client_limits.channels = value::at_most(text, CHANNELS_PER_CLIENT_MAX)?;
         }

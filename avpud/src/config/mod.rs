@@ -17,6 +17,7 @@ pub use keys::Setting;
 
 use crate::core::role::{ClientLimits, Members};
 use crate::device::linux::arena::ArenaSource;
+use crate::limits::{CAMERA_RING_BYTES_MAX, DEVELOPER_RING_BYTES_MAX};
 use crate::mem::addr::{ByteLen, PhysRange};
 use std::fs;
 use std::io;
@@ -63,6 +64,8 @@ pub struct Config {
     pub raw: Members,
     /// What one connection may have.
     pub client_limits: ClientLimits,
+    /// Most connections of one user besides the super-user and the daemon's own.
+    pub user_connections_max: usize,
     /// How long memory that was not given back is kept; `None`: until an operator releases it.
     pub quarantine_us: Option<u64>,
     /// Most channels at once.
@@ -73,6 +76,8 @@ pub struct Config {
     pub load_max_permille: u32,
 }
 
+/// Three quarters of all sessions.
+const USER_CONNECTIONS_MAX: usize = 48;
 /// Many periods of any camera: what filled a buffer for a process has been stopped by then.
 const QUARANTINE_US: u64 = 1_000_000;
 /// The rest is for pictures that take longer than they should.
@@ -93,10 +98,28 @@ impl Default for Config {
             publish: None,
             raw: Members::default(),
             client_limits: ClientLimits::default(),
+            user_connections_max: USER_CONNECTIONS_MAX,
             quarantine_us: Some(QUARANTINE_US),
             channels_max: None,
             ring: None,
             load_max_permille: LOAD_MAX_PERMILLE,
+        }
+    }
+}
+
+impl Config {
+    /// What one setting alone cannot say.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        let max = match self.device {
+            DeviceChoice::Hardware { .. } => CAMERA_RING_BYTES_MAX,
+            DeviceChoice::Model { .. } => DEVELOPER_RING_BYTES_MAX,
+        };
+        match self.ring {
+            Some(ring) if ring.value() > max => Err(ConfigError {
+                origin: Origin::Setting(Setting::RingBytes),
+                message: format!("expected at most {max} bytes with this device, found {ring}"),
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -116,6 +139,7 @@ pub fn load(arguments: &Arguments) -> Result<Config, ConfigError> {
             message,
         })?;
     }
+    config.check_together()?;
     Ok(config)
 }
 
@@ -191,6 +215,25 @@ mod tests {
         let (setting, value) = &arguments.settings[0];
         keys::apply(&mut config, *setting, value).unwrap();
         assert_eq!(config.log_level, slog::Level::Debug);
+    }
+
+    #[test]
+    fn a_ring_is_held_to_what_the_machine_has_room_for() {
+        let load_with = |device: &str, ring: &str| {
+            let settings = vec![
+                (Setting::Device, device.to_owned()),
+                (Setting::RingBytes, ring.to_owned()),
+            ];
+            let config = None;
+            load(&Arguments { config, settings })
+        };
+        assert!(load_with("/dev/avpu", "1M").is_ok() && load_with("model", "16M").is_ok());
+        let error = load_with("/dev/avpu", "2M").unwrap_err().to_string();
+        assert!(
+            error.starts_with("ring-bytes: expected at most 1048576 bytes with this device"),
+            "{error}"
+        );
+        assert!(load_with("model", "32M").is_err());
     }
 
     #[test]

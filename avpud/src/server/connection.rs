@@ -191,6 +191,10 @@ impl Connection {
         registry.reregister(&mut self.stream, token, interest)
     }
 
+    pub(super) const fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }
@@ -373,7 +377,13 @@ impl Connection {
         if !self.writable {
             return Ok(false);
         }
-        let done = self.outbox.flush(&self.stream).map_err(Fault::Io)?;
+        let done = self.outbox.flush(&self.stream).map_err(|error| {
+            // The kernel counts the descriptors that were sent and not received: somebody does not read.
+            match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ETOOMANYREFS) => Fault::SlowConsumer,
+                _ => Fault::Io(error),
+            }
+        })?;
         self.writable = done;
         Ok(done)
     }

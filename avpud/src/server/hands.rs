@@ -398,20 +398,19 @@ impl<D: Device> Server<D> {
     }
 
     fn record(&mut self, note: &Note) {
-        let frequent = matches!(
-            note,
+        let limit = match note {
             Note::Timeout { .. }
-                | Note::PictureFailed { .. }
-                | Note::PictureTooLarge { .. }
-                | Note::TicketBreached { .. }
-        );
-        let suppressed = if frequent {
-            match self.rate.allow(self.now) {
-                Some(suppressed) => suppressed,
-                None => return,
-            }
-        } else {
-            0
+            | Note::PictureFailed { .. }
+            | Note::PictureTooLarge { .. }
+            | Note::TicketBreached { .. } => Some(&mut self.rate),
+            // Clients open and close as often as they like; that must not hide what goes wrong.
+            Note::ChannelOpened { .. } | Note::ChannelClosed { .. } => Some(&mut self.chatter),
+            Note::ChannelTooLarge { .. }
+            | Note::MemoryCondemned { .. }
+            | Note::EngineOffline { .. } => None,
+        };
+        let Some(suppressed) = limit.map_or(Some(0), |limit| limit.allow(self.now)) else {
+            return;
         };
         match note {
             Note::Timeout {
@@ -458,10 +457,11 @@ impl<D: Device> Server<D> {
             }
             Note::ChannelOpened { channel, name, pid } => {
                 info!(self.log, "channel opened"; "channel" => channel.index(), "name" => name,
-                    "pid" => *pid);
+                    "pid" => *pid, "suppressed" => suppressed);
             }
             Note::ChannelClosed { channel, name } => {
-                info!(self.log, "channel closed"; "channel" => channel.index(), "name" => name);
+                info!(self.log, "channel closed"; "channel" => channel.index(), "name" => name,
+                    "suppressed" => suppressed);
             }
         }
     }

@@ -82,6 +82,8 @@ pub struct Server<D> {
     log: Logger,
     lines_lost: LinesLost,
     rate: RateLimit,
+    /// Of what clients may cause as often as they like.
+    chatter: RateLimit,
     expelled: u32,
     /// Sessions that ended and of which the core is to be told.
     departed: Vec<SessionKey>,
@@ -254,6 +256,13 @@ impl<D: Device> Server<D> {
             let registry = self.poll.registry();
             match self.peers.accept(&self.listener.socket, registry, self.now) {
                 Accepted::One => {}
+                Accepted::InPlaceOf(peer) => {
+                    self.expelled = self.expelled.saturating_add(1);
+                    if let Some(suppressed) = self.rate.allow(self.now) {
+                        warn!(self.log, "a connection without a hello gave way"; "pid" => peer.pid,
+                            "uid" => peer.uid, "suppressed" => suppressed);
+                    }
+                }
                 Accepted::Refused(cause) => {
                     if let Some(suppressed) = self.rate.allow(self.now) {
                         warn!(self.log, "connection refused";

@@ -3,14 +3,14 @@
 //! A connection keeps its slot from accepting to closing, so a session's key is unique while anything of it is left.
 
 use super::connection::{Connection, Fault};
-use crate::core::event::SessionKey;
+use crate::core::event::{Peer, SessionKey};
 use crate::core::time::Micros;
 use crate::limits::{
     ACCEPTS_PER_TURN_MAX, CONNECTIONS_MAX, FAREWELL_TIMEOUT_US, GREETING_TIMEOUT_US,
 };
 use avpu_proto::reply::Reply;
 use avpu_proto::version::{DaemonHello, Reason};
-use mio::net::UnixListener;
+use mio::net::{UnixListener, UnixStream};
 use mio::{Registry, Token};
 use std::io::{self, Write};
 
@@ -36,8 +36,18 @@ pub(super) struct Entry {
 pub(super) struct Peers {
     /// As long as the last one in use requires: every turn of the loop looks at all of them.
     slots: Vec<Option<Entry>>,
+    quota: Quota,
     /// There may be connections that wait to be accepted.
     accept_ready: bool,
+}
+
+/// How many connections one user may have: who keeps others out, keeps out itself first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quota {
+    /// Of a user that is not exempt.
+    pub(super) connections_max: usize,
+    /// The super-user and the daemon's own.
+    pub(super) exempt_uids: [u32; 2],
 }
 
 /// What came of accepting.
@@ -45,6 +55,8 @@ pub(super) struct Peers {
 pub(super) enum Accepted {
     /// A new connection.
     One,
+    /// A new connection in the place of one that had not said Hello yet.
+    InPlaceOf(Peer),
     /// One that was closed at once, and why.
     Refused(io::Error),
     /// Nobody waits.
@@ -52,9 +64,10 @@ pub(super) enum Accepted {
 }
 
 impl Peers {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(quota: Quota) -> Self {
         Self {
             slots: Vec::with_capacity(CONNECTIONS_MAX),
+            quota,
             accept_ready: true,
         }
     }
@@ -93,7 +106,8 @@ impl Peers {
         }
     }
 
-    /// Accepts one connection. Those beyond the last slot are closed at once, so that they do not wait in vain.
+    /// Accepts one connection. Where no slot is left, the one that has been silent for longest since it connected gives
+    /// way; where all have spoken the new one is closed at once, so that it does not wait in vain.
     pub(super) fn accept(
         &mut self,
         listener: &UnixListener,
@@ -114,15 +128,23 @@ impl Peers {
         };
         let free = self.slots.iter().position(Option::is_none);
         let free = free.unwrap_or(self.slots.len());
-        if free >= CONNECTIONS_MAX {
-            // As far as it goes: a fresh socket has room, and the peer sees the end in any case.
-            let _ = (&stream).write(&DaemonHello::refused(Reason::TooManyClients).encode());
-            return Accepted::Refused(io::Error::other("all slots are in use"));
+        let silent = (free >= CONNECTIONS_MAX).then(|| self.longest_silent());
+        let free = match silent {
+            Some(Some(index)) => index,
+            Some(None) => return turn_back(&stream, "all slots are in use"),
+            None => free,
+        };
+        let mut connection = match Connection::new(stream) {
+            Ok(connection) => connection,
+            Err(error) => return Accepted::Refused(error),
+        };
+        if self.exceeds_quota(connection.peer().uid) {
+            return turn_back(connection.stream(), "its user has as many as it may");
         }
-        let taken = Connection::new(stream).and_then(|mut connection| {
-            connection.register(registry, Token(FIRST_TOKEN + free))?;
-            Ok(connection)
-        });
+        let evicted = silent.and_then(|_| self.evict(free));
+        let taken = connection
+            .register(registry, Token(FIRST_TOKEN + free))
+            .map(|()| connection);
         match taken {
             Ok(connection) => {
                 if free == self.slots.len() {
@@ -135,10 +157,39 @@ impl Peers {
                     dead: false,
                     deadline: Some(now.plus_us(GREETING_TIMEOUT_US)),
                 });
-                Accepted::One
+                evicted.map_or(Accepted::One, Accepted::InPlaceOf)
             }
             Err(error) => Accepted::Refused(error),
         }
+    }
+
+    /// The slot of the connection that has been silent for longest of those that have not said Hello.
+    fn longest_silent(&self) -> Option<usize> {
+        let slots = self.slots.iter().enumerate();
+        let silent = slots.filter_map(|(index, slot)| {
+            let entry = slot.as_ref().filter(|entry| !entry.greeted)?;
+            Some((entry.deadline?, index))
+        });
+        silent.min().map(|(_, index)| index)
+    }
+
+    /// Empties a slot whose connection the core knows nothing of.
+    fn evict(&mut self, index: usize) -> Option<Peer> {
+        let entry = self.slots.get_mut(index)?.take()?;
+        assert!(!entry.in_core, "who has not said Hello has no session");
+        let hello = DaemonHello::refused(Reason::TooManyClients).encode();
+        // As far as it goes: the peer sees the end in any case.
+        let _ = entry.connection.stream().write(&hello);
+        Some(entry.connection.peer())
+    }
+
+    fn exceeds_quota(&self, uid: u32) -> bool {
+        if self.quota.exempt_uids.contains(&uid) {
+            return false;
+        }
+        let entries = self.slots.iter().flatten();
+        let same = entries.filter(|entry| entry.connection.peer().uid == uid);
+        same.count() >= self.quota.connections_max
     }
 
     /// Closes a connection that is over for good.
@@ -251,6 +302,112 @@ impl Entry {
     }
 }
 
+/// Closes a connection that was only just made, and says why.
+fn turn_back(mut stream: &UnixStream, why: &'static str) -> Accepted {
+    // As far as it goes: a fresh socket has room, and the peer sees the end in any case.
+    let _ = stream.write(&DaemonHello::refused(Reason::TooManyClients).encode());
+    Accepted::Refused(io::Error::other(why))
+}
+
 fn index(key: SessionKey) -> usize {
     usize::try_from(key.value()).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::Poll;
+    use std::io::Read;
+    use std::os::unix::net;
+    use std::path::PathBuf;
+
+    const NOBODY: u32 = u32::MAX;
+
+    struct Door {
+        path: PathBuf,
+        listener: UnixListener,
+        poll: Poll,
+        peers: Peers,
+    }
+
+    impl Door {
+        fn new(label: &str, connections_max: usize, exempt_uids: [u32; 2]) -> Self {
+            let name = format!("avpud-door-{label}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            Self {
+                listener: UnixListener::bind(&path).expect("a free name"),
+                path,
+                poll: Poll::new().expect("an event queue"),
+                peers: Peers::new(Quota {
+                    connections_max,
+                    exempt_uids,
+                }),
+            }
+        }
+
+        fn knock(&mut self, at_us: u64) -> (net::UnixStream, Accepted) {
+            let stream = net::UnixStream::connect(&self.path).expect("it listens");
+            let registry = self.poll.registry();
+            let now = Micros::new(at_us);
+            let accepted = self.peers.accept(&self.listener, registry, now);
+            (stream, accepted)
+        }
+    }
+
+    impl Drop for Door {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    fn is_turned_back(mut stream: net::UnixStream) -> bool {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("it was closed");
+        bytes == DaemonHello::refused(Reason::TooManyClients).encode()
+    }
+
+    #[test]
+    fn a_user_has_as_many_connections_as_its_quota_and_gets_more_when_some_end() {
+        let mut door = Door::new("quota", 2, [NOBODY; 2]);
+        let (_first, accepted) = door.knock(1);
+        assert!(matches!(accepted, Accepted::One));
+        let (_second, accepted) = door.knock(2);
+        assert!(matches!(accepted, Accepted::One));
+        let (third, accepted) = door.knock(3);
+        assert!(matches!(accepted, Accepted::Refused(_)), "{accepted:?}");
+        assert!(is_turned_back(third));
+        door.peers.evict(0);
+        assert!(matches!(door.knock(4).1, Accepted::One));
+    }
+
+    #[test]
+    fn who_is_exempt_has_no_quota() {
+        let own_uid = nix::unistd::geteuid().as_raw();
+        let mut door = Door::new("exempt", 0, [NOBODY, own_uid]);
+        assert!(matches!(door.knock(1).1, Accepted::One));
+    }
+
+    #[test]
+    fn where_all_slots_are_taken_the_longest_silent_gives_way_and_who_has_spoken_stays() {
+        let mut door = Door::new("full", CONNECTIONS_MAX, [0, NOBODY]);
+        let mut streams: Vec<_> = (0_u64..)
+            .take(CONNECTIONS_MAX)
+            .map(|at| door.knock(at).0)
+            .collect();
+        for slot in door.peers.slots.iter_mut().flatten().take(2) {
+            slot.greeted = true;
+        }
+        let (_late, accepted) = door.knock(1_000);
+        assert!(matches!(accepted, Accepted::InPlaceOf(_)), "{accepted:?}");
+        assert!(is_turned_back(streams.remove(2)), "the third knocked first");
+        let (_later, accepted) = door.knock(1_001);
+        assert!(matches!(accepted, Accepted::InPlaceOf(_)), "{accepted:?}");
+        assert!(is_turned_back(streams.remove(2)), "then the fourth");
+        for slot in door.peers.slots.iter_mut().flatten() {
+            slot.greeted = true;
+        }
+        let (last, accepted) = door.knock(1_002);
+        assert!(matches!(accepted, Accepted::Refused(_)), "{accepted:?}");
+        assert!(is_turned_back(last));
+    }
 }

@@ -7,6 +7,7 @@ use crate::core::role::Rights;
 use crate::device::Capabilities;
 use crate::device::linux::arena::MemoryMap;
 use crate::job::JobCost;
+use crate::limits::{CAMERA_RING_BYTES_MAX, DEVELOPER_RING_BYTES_MAX};
 use crate::mem::addr::{Alignment, ByteLen, PhysRange};
 use avpu_proto::types::{Epoch, Profile};
 use std::time::SystemTime;
@@ -39,7 +40,7 @@ impl Machine {
             source_windows: Vec::new(),
             system_memory: Vec::new(),
             channels_max: 64,
-            ring_bytes_max: ByteLen::new(16 << 20),
+            ring_bytes_max: ByteLen::new(DEVELOPER_RING_BYTES_MAX),
         }
     }
 
@@ -50,7 +51,7 @@ impl Machine {
             source_windows: memory.source_window.into_iter().collect(),
             system_memory: memory.system_memory.clone(),
             channels_max: 8,
-            ring_bytes_max: ByteLen::new(1 << 20),
+            ring_bytes_max: ByteLen::new(CAMERA_RING_BYTES_MAX),
         }
     }
 }

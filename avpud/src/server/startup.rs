@@ -5,7 +5,7 @@ use super::imports::Imports;
 use super::irq::Interrupts;
 use super::listener::{ListenError, SocketLock};
 use super::log::{LinesLost, RateLimit};
-use super::peers::Peers;
+use super::peers::{Peers, Quota};
 use super::policy::{Machine, broker_config};
 use super::recheck::Recheck;
 use super::signal::Signals;
@@ -215,6 +215,7 @@ where
     let broker_config = broker_config(config, device.capabilities(), &encoder.machine);
     let (epoch, channels_max) = (broker_config.epoch, broker_config.channels_max);
     let name = broker_config.device.clone();
+    let own_uid = broker_config.rights.own_uid;
     let engine = Engine::bring_up(device).map_err(StartError::Driver)?;
 
     let poll = Poll::new().map_err(io_error("making the event queue"))?;
@@ -253,11 +254,15 @@ where
         engine,
         holdings: Holdings::new(epoch, channels_max),
         imports: Imports::default(),
-        peers: Peers::new(),
+        peers: Peers::new(Quota {
+            connections_max: config.user_connections_max,
+            exempt_uids: [0, own_uid],
+        }),
         control: connection::ControlBuffer::new(),
         log,
         lines_lost,
         rate: RateLimit::default(),
+        chatter: RateLimit::default(),
         expelled: 0,
         departed: Vec::with_capacity(crate::limits::CONNECTIONS_MAX),
         now,

@@ -9,6 +9,7 @@ use avpu_proto::reply::Reply;
 use avpu_proto::request::{ReleasePackets, Request, Subscribe, Watch};
 use avpu_proto::types::SubscriptionId;
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 
 /// Sends requests for a status until the socket takes no more; says how many went whole.
 fn flood(peer: &mut Peer) -> usize {
@@ -131,5 +132,18 @@ fn readers_that_release_nothing_get_their_credits_and_no_more() {
         assert_eq!(packets(&peer.events).len(), usize::from(CREDITS));
     }
     drop(idle);
+    scene.finish();
+}
+
+#[test]
+fn connections_that_say_nothing_keep_nobody_out() {
+    let mut scene = Scene::new("");
+    scene.beside("a crowd that says nothing", |daemon| {
+        let connect = || UnixStream::connect(daemon.socket()).expect("it listens");
+        let crowd: Vec<UnixStream> = (0..100).map(|_| connect()).collect();
+        let client = Client::connect(daemon.socket()).expect("who speaks is heard");
+        assert_eq!(client.status().expect("it serves").clients, 2);
+        drop(crowd);
+    });
     scene.finish();
 }
