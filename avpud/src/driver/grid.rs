@@ -91,7 +91,8 @@ impl Grid {
             u32::try_from(of_group / u64::from(self.macroblocks)).unwrap_or(u32::MAX)
         };
         let most = (self.group_size * GROUP_BITS_PER_MACROBLOCK_MAX).min(TARGET_MAX_BITS);
-        let aim = share(budget.aim_bits).min(most);
+        // Nobody has seen a device that is told to aim at nothing.
+        let aim = share(budget.aim_bits).clamp(1, most);
         GroupBits {
             idr: aim,
             p: aim,
@@ -195,6 +196,7 @@ mod tests {
                 mean: 50
             }
         );
+        assert_eq!(budget(1, 1).p, 1);
         let most = budget(u32::MAX, u32::MAX);
         assert_eq!((most.idr, most.p), (16_000, 16_000));
         assert!(most.mean <= MEAN_MAX_BITS);

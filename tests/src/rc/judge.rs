@@ -90,8 +90,8 @@ impl Figures {
                     self.cut_deviation.abs() <= CUT_DEVIATION_MAX,
                     "two seconds with a cut",
                 );
-                let gain = self.psnr_gain.unwrap_or(0.0);
-                expect(gain >= -PSNR_LOSS_MAX, "quality");
+                let is_good = |gain| gain >= -PSNR_LOSS_MAX;
+                expect(self.psnr_gain.is_some_and(is_good), "quality");
             }
             (Mode::Vbr, Demand::InRange) => {
                 expect(self.deviation.abs() <= VBR_DEVIATION_MAX, "rate");

@@ -144,7 +144,7 @@ impl Rated {
     }
 
     /// The finest base at which a whole group costs no more than its share, to the nearest step.
-    fn idr_base(&mut self) -> i32 {
+    fn idr_base(&self) -> i32 {
         let bits = self.group_bits();
         let group = self.settings.group;
         let finer_by = self.settings.idr_finer_by;
@@ -156,7 +156,7 @@ impl Rated {
     }
 
     /// The base at which the next P picture costs what it should.
-    fn p_base(&mut self) -> i32 {
+    fn p_base(&self) -> i32 {
         let settings = &self.settings;
         let share = self.share_bits;
         let window = if settings.is_constant {
