@@ -7,6 +7,7 @@ use crate::ledger::{Key, RegionKind, RegionSlot};
 use crate::listing::Pages;
 use crate::reader::{Reader, subscribe_on_wire};
 use crate::transport::Transport;
+use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Fit, IdrPromised, Listing, MemoryReport, Reply};
@@ -233,6 +234,21 @@ impl Client {
             ..Subscribe::default()
         };
         Reader::open(self.connection(), request, None)
+    }
+
+    /// Reads a channel by its name or, where none has that name and it is a number, by its id: for what people type.
+    ///
+    /// # Errors
+    /// When the daemon refuses or the ring cannot be mapped.
+    pub fn subscribe_name_or_id(&self, channel: &str, join: Join) -> Result<Reader, ClientError> {
+        match (self.subscribe(channel, join), channel.parse()) {
+            (Err(ClientError::Refused(refusal)), Ok(id))
+                if refusal.code == ErrorCode::NO_SUCH_CHANNEL =>
+            {
+                self.subscribe_id(ChannelId::new(id), join)
+            }
+            (by_name, _) => by_name,
+        }
     }
 
     /// Asks that the next picture of a channel that this client owns or reads be an IDR. Answers which packet will

@@ -45,7 +45,7 @@ pub struct StatusReport {
     /// Guard patterns found overwritten.
     pub guards_broken: u32,
     /// Bytes of packets that the daemon has copied: each once, into its channel's ring, however many read it.
-    pub packet_bytes_copied: u64,
+    pub copied_bytes: u64,
 }
 
 /// Percentiles of a time over the last pictures of a channel.

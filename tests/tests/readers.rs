@@ -135,8 +135,8 @@ fn thirty_two_readers_have_no_byte_copied_that_one_has_not() {
             }
         }
         let status = camera.client.status().expect("it answers");
-        assert_eq!(status.packet_bytes_copied, u64::try_from(len).expect("few"));
-        copied.push(status.packet_bytes_copied);
+        assert_eq!(status.copied_bytes, u64::try_from(len).expect("few"));
+        copied.push(status.copied_bytes);
     }
     assert_eq!(copied[0], copied[1]);
 }

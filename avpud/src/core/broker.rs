@@ -94,7 +94,7 @@ pub struct ShellCounters {
     /// Connections closed because their peer broke the protocol or did not read.
     pub clients_expelled: u32,
     /// Bytes of packets copied.
-    pub packet_bytes_copied: u64,
+    pub copied_bytes: u64,
 }
 
 /// Answer to a request that is not answered later.

@@ -65,7 +65,7 @@ impl Broker {
             interrupts_spurious: self.counters.interrupts_spurious,
             log_lines_lost: self.shell_counters.log_lines_lost,
             clients_expelled: self.shell_counters.clients_expelled,
-            packet_bytes_copied: self.shell_counters.packet_bytes_copied,
+            copied_bytes: self.shell_counters.copied_bytes,
             quarantined_bytes: self.pool.quarantined_bytes(),
             guards_broken: self.counters.guards_broken,
             tickets_breached: self.counters.tickets_breached,

@@ -31,7 +31,7 @@ pub(super) struct Holdings {
     headers: Vec<(JobId, PictureHeader)>,
     /// Descriptors of leases that were granted and not yet handed out.
     leases: Vec<(LeaseKey, OwnedFd)>,
-    packet_bytes_copied: u64,
+    copied_bytes: u64,
 }
 
 impl Holdings {
@@ -43,13 +43,13 @@ impl Holdings {
             rings,
             headers: Vec::with_capacity(HEADERS_MAX),
             leases: Vec::new(),
-            packet_bytes_copied: 0,
+            copied_bytes: 0,
         }
     }
 
     /// Bytes of packets that were copied.
-    pub(super) const fn packet_bytes_copied(&self) -> u64 {
-        self.packet_bytes_copied
+    pub(super) const fn copied_bytes(&self) -> u64 {
+        self.copied_bytes
     }
 
     fn ring(&self, channel: ChannelKey) -> Option<&Ring> {
@@ -387,7 +387,7 @@ impl<D: Device> Server<D> {
             },
         );
         let len = joined.ok().and_then(|_| packet.finish().ok());
-        self.holdings.packet_bytes_copied += copied;
+        self.holdings.copied_bytes += copied;
         len
     }
 

@@ -117,7 +117,7 @@ impl<D: Device> Server<D> {
         self.broker.record_shell(ShellCounters {
             log_lines_lost: self.lines_lost.count(),
             clients_expelled: self.expelled,
-            packet_bytes_copied: self.holdings.packet_bytes_copied(),
+            copied_bytes: self.holdings.copied_bytes(),
         });
         for event in &*events {
             self.note(event);

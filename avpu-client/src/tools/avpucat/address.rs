@@ -33,7 +33,7 @@ const TEST_KEYS: &[&str] = &["size", "fps", "frames", "pace"];
 const STREAM_KEYS: &[&str] = &["size", "fps"];
 const AVPU_KEYS: &[&str] = &[
     "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "profile", "class", "weight",
-    "overload", "deadline",
+    "overload", "deadline", "preroll",
 ];
 /// An hour.
 const DEADLINE_MS_MAX: u64 = 3_600_000;
@@ -127,24 +127,17 @@ pub(crate) struct ChannelKeys {
     pub(crate) overload: Overload,
     /// Age up to which a picture is encoded, in microseconds; 0: any.
     pub(crate) deadline_us: u32,
+    /// Most bytes of the past for a reader that joins; 0: the daemon's default.
+    pub(crate) preroll_bytes: u32,
 }
 
 /// The keys of `AVPU-SUB:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WatchKeys {
-    /// Which channel.
-    pub(crate) channel: ChannelName,
+    /// The channel's name or id.
+    pub(crate) channel: String,
     /// Where to start.
     pub(crate) join: Join,
-}
-
-/// A channel by id or name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ChannelName {
-    /// `channel=3`
-    Id(u32),
-    /// `channel=main`
-    Name(String),
 }
 
 /// Parses an address.
@@ -344,6 +337,11 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
     let deadline_ms = parts
         .value("deadline", |text| units::number(text, 1, DEADLINE_MS_MAX))?
         .unwrap_or(0);
+    let preroll = parts
+        .value("preroll", |text| {
+            units::number(text, 1, u64::from(u32::MAX))
+        })?
+        .unwrap_or(0);
     let keys = ChannelKeys {
         name,
         rate_control,
@@ -353,6 +351,7 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
         weight: u16::try_from(weight).unwrap_or(0),
         overload,
         deadline_us: u32::try_from(deadline_ms * 1000).unwrap_or(0),
+        preroll_bytes: u32::try_from(preroll).unwrap_or(0),
     };
     Ok(Endpoint::Avpu(socket, keys))
 }
@@ -454,10 +453,6 @@ fn avpu_sub(rest: &str) -> Result<Endpoint, AddressError> {
         .value("channel", name)?
         .ok_or(missing("AVPU-SUB", "a channel: AVPU-SUB:,channel=main"))?;
     let join = parts.value("join", join)?.unwrap_or_default();
-    let channel = match channel.parse() {
-        Ok(id) => ChannelName::Id(id),
-        Err(_) => ChannelName::Name(channel),
-    };
     Ok(Endpoint::AvpuSub(socket, WatchKeys { channel, join }))
 }
 

@@ -131,6 +131,7 @@ fn config(keys: &ChannelKeys, size: PictureSize, fps: FrameRate) -> ChannelConfi
         .weight(keys.weight)
         .overload(keys.overload)
         .deadline_us(keys.deadline_us)
+        .preroll_bytes(keys.preroll_bytes)
         .name(keys.name.as_str());
     if let Some(gop) = keys.gop {
         config = config.gop_length(gop.pictures(fps));

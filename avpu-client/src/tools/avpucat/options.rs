@@ -202,7 +202,7 @@ Addresses (READ!!WRITE joins two; a backslash takes the next character as it is)
   AVPU:[socket]          the encoder: pictures in, bitstream out; keys name=, bitrate=2M, qp=30,
                          gop=50 or 2s, rc=cbr|fixqp, qpmin=, qpmax=, profile=high|main|baseline,
                          class=live|record|snapshot|besteffort, weight=, deadline=MS,
-                         overload=reject|oldest|newest|latest|wait
+                         overload=reject|oldest|newest|latest|wait, preroll=BYTES
   AVPU-SUB:[socket]      the bitstream of a channel: channel=NAME or ID, join=last|next|demand
   AVPU-RAW:[socket]      the daemon's protocol, for JSON:- or UNIX-LISTEN:
   JSON:-                 requests as lines of JSON on standard input, replies and events on standard output

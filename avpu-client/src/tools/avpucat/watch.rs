@@ -1,6 +1,6 @@
 //! The bitstream of somebody's channel goes somewhere, from its next way in until the channel ends.
 
-use super::address::{ChannelName, WatchKeys};
+use super::address::WatchKeys;
 use super::endpoint::{Output, refuse_terminal};
 use super::failure::Failure;
 use super::link;
@@ -9,7 +9,6 @@ use super::plan::Sink;
 use super::progress::Progress;
 use super::wait::Patience;
 use crate::{Client, Next};
-use avpu_proto::types::ChannelId;
 use nix::poll::PollFlags;
 use std::os::fd::AsFd;
 
@@ -35,10 +34,7 @@ fn with_client(
     sink: &Sink,
     patience: &mut Patience,
 ) -> Result<(), Failure> {
-    let mut reader = match &keys.channel {
-        ChannelName::Id(id) => client.subscribe_id(ChannelId::new(*id), keys.join)?,
-        ChannelName::Name(name) => client.subscribe(name, keys.join)?,
-    };
+    let mut reader = client.subscribe_name_or_id(&keys.channel, keys.join)?;
     let mut output = Output::open(sink, true, patience)?;
     let mut progress = Progress::new(reader.subscribed()?.fps);
     let descriptor = client.as_fd()?;

@@ -1,9 +1,8 @@
 //! `avpuctl idr`: asks one channel or all for an IDR. Only a reader may ask, so it becomes one for a moment.
 
 use crate::{Client, ClientError};
-use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::IdrPromised;
-use avpu_proto::types::{ChannelId, Join};
+use avpu_proto::types::Join;
 use serde_json::{Value, json};
 
 /// What a channel answered.
@@ -61,47 +60,21 @@ pub(super) fn value(asked: &[Asked]) -> Value {
 /// When the daemon is gone, or there is no such channel.
 pub(super) fn ask(client: &Client, channel: Option<&str>) -> Result<Vec<Asked>, ClientError> {
     if let Some(channel) = channel {
-        return Ok(vec![ask_one(client, channel)?]);
+        let reader = client.subscribe_name_or_id(channel, Join::NextIdr)?;
+        let answer = Ok(reader.request_idr()?);
+        let name = reader.subscribed()?.name;
+        return Ok(vec![Asked { name, answer }]);
     }
     let mut asked = Vec::new();
     for channel in client.channels() {
         let channel = channel?;
-        let answer = match promised(client, "", channel.channel) {
-            Ok((_, promised)) => Ok(promised),
-            Err(refused @ ClientError::Refused(_)) => Err(refused),
-            Err(gone) => return Err(gone),
+        let reader = client.subscribe_id(channel.channel, Join::NextIdr);
+        let answer = match reader.and_then(|reader| reader.request_idr()) {
+            Err(gone) if !matches!(gone, ClientError::Refused(_)) => return Err(gone),
+            answer => answer,
         };
         let name = channel.name;
         asked.push(Asked { name, answer });
     }
     Ok(asked)
-}
-
-fn ask_one(client: &Client, channel: &str) -> Result<Asked, ClientError> {
-    let id = channel.parse().map(ChannelId::new);
-    let answered = match (promised(client, channel, ChannelId::default()), id) {
-        (Err(ClientError::Refused(refusal)), Ok(id))
-            if refusal.code == ErrorCode::NO_SUCH_CHANNEL =>
-        {
-            promised(client, "", id)
-        }
-        (by_name, _) => by_name,
-    };
-    let (name, promised) = answered?;
-    let answer = Ok(promised);
-    Ok(Asked { name, answer })
-}
-
-fn promised(
-    client: &Client,
-    name: &str,
-    id: ChannelId,
-) -> Result<(String, IdrPromised), ClientError> {
-    let reader = if name.is_empty() {
-        client.subscribe_id(id, Join::NextIdr)?
-    } else {
-        client.subscribe(name, Join::NextIdr)?
-    };
-    let promised = reader.request_idr()?;
-    Ok((reader.subscribed()?.name, promised))
 }

@@ -28,7 +28,7 @@ pub(crate) fn status(status: &StatusReport) -> String {
         ),
         ("guards broken", status.guards_broken.to_string()),
         ("quarantined KiB", kib(status.quarantined_bytes)),
-        ("copied KiB", kib(status.packet_bytes_copied)),
+        ("copied KiB", kib(status.copied_bytes)),
         ("clients expelled", status.clients_expelled.to_string()),
         ("log lines lost", status.log_lines_lost.to_string()),
     ];

@@ -68,7 +68,7 @@ fn the_addresses_of_the_manual_are_understood() {
         }
     );
     let watch = WatchKeys {
-        channel: ChannelName::Name("main".to_owned()),
+        channel: "main".to_owned(),
         join: Join::LastIdr,
     };
     assert_eq!(
@@ -112,9 +112,11 @@ fn every_key_of_a_channel_has_its_place() {
 
 #[test]
 fn what_happens_to_pictures_that_come_too_fast_is_a_key() {
-    let Endpoint::Avpu(_, keys) = one("AVPU:,overload=latest,deadline=40,weight=100") else {
+    let words = "AVPU:,overload=latest,deadline=40,weight=100,preroll=200000";
+    let Endpoint::Avpu(_, keys) = one(words) else {
         panic!("expected a channel");
     };
+    assert_eq!(keys.preroll_bytes, 200_000);
     assert_eq!(keys.overload, Overload::LatestOnly);
     assert_eq!((keys.deadline_us, keys.weight), (40_000, 100));
 }
@@ -193,12 +195,9 @@ fn a_path_with_a_slash_is_a_file() {
 }
 
 #[test]
-fn a_channel_is_an_id_when_it_is_a_number() {
+fn a_channel_with_a_number_for_a_name_is_a_channel() {
     let Endpoint::AvpuSub(_, keys) = one("AVPU-SUB:,channel=3,join=demand") else {
         panic!("expected a subscription");
     };
-    assert_eq!(
-        (keys.channel, keys.join),
-        (ChannelName::Id(3), Join::DemandIdr)
-    );
+    assert_eq!((keys.channel, keys.join), ("3".to_owned(), Join::DemandIdr));
 }
