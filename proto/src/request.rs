@@ -114,6 +114,8 @@ pub struct OpenChannel {
     pub picture_bytes_max: u32,
     /// Every access unit begins with an access unit delimiter.
     pub access_unit_delimiters: bool,
+    /// Samples use all values from 0 to 255, and the stream says so; otherwise luma 16 to 235 and chroma 16 to 240.
+    pub full_range: bool,
 }
 
 /// Closes a channel of this connection.

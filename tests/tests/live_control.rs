@@ -159,6 +159,7 @@ fn two_readers_of_streams_see_level_timing_delimiters_and_user_data() {
             rate_control,
             gop_length: 3,
             access_unit_delimiters: true,
+            full_range: profile == Profile::Main,
             ..OpenChannel::default()
         };
         let mut camera = Camera::open(&daemon, wish);
@@ -207,7 +208,7 @@ fn two_readers_of_streams_see_level_timing_delimiters_and_user_data() {
                     level: opened.level_idc.into(),
                     size: (width.into(), height.into()),
                     timing: Some((den, num * 2)),
-                    full_range: None,
+                    full_range: (profile == Profile::Main).then_some(true),
                     reordering: Some((0, 1)),
                 };
                 assert_eq!(parser::sequence(&units[1].rbsp), expected);
@@ -218,14 +219,21 @@ fn two_readers_of_streams_see_level_timing_delimiters_and_user_data() {
         }
         let file = scratch.path().join("stream.h264");
         fs::write(&file, joined(&packets)).expect("it can be written");
-        let entries =
-            "stream=profile,level,width,height,r_frame_rate:frame_side_data=side_data_type";
+        let entries = "stream=profile,level,width,height,r_frame_rate,color_range:frame_side_data=side_data_type";
         let text = probed(&file, entries);
         for line in [
             format!("level={}", opened.level_idc),
             format!("width={width}"),
             format!("height={height}"),
             format!("r_frame_rate={num}/{den}"),
+            format!(
+                "color_range={}",
+                if profile == Profile::Main {
+                    "pc"
+                } else {
+                    "unknown"
+                }
+            ),
         ] {
             assert!(
                 text.lines().any(|found| found == line),

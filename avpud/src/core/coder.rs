@@ -3,7 +3,7 @@
 //! Call order as of the [`Gop`]: [`Coder::start`], then exactly one of [`Coder::handle_encoded`] and
 //! [`Coder::handle_lost`].
 
-use crate::codec::avc::{HeaderError, Headers, Prefix};
+use crate::codec::avc::{Description, HeaderError, Headers, Prefix};
 use crate::codec::gop::{Gop, Place};
 use crate::codec::rate_control::{Controller, Fullness, PictureCost, RateController};
 use crate::job::PictureHeader;
@@ -31,10 +31,14 @@ pub(super) struct CodedPicture {
 
 impl Coder {
     /// The state before the first picture; none has more than `picture_max` of slice data.
-    pub(super) fn new(setup: &ChannelSetup, picture_max: ByteLen) -> Result<Self, HeaderError> {
+    pub(super) fn new(
+        setup: &ChannelSetup,
+        description: Description,
+        picture_max: ByteLen,
+    ) -> Result<Self, HeaderError> {
         Ok(Self {
             gop: Gop::new(setup.gop_length),
-            headers: Headers::new(setup, picture_max.value())?,
+            headers: Headers::described(setup, picture_max.value(), description)?,
             rate: Controller::new(setup),
             started: None,
         })

@@ -45,7 +45,7 @@ impl Broker {
             .planner
             .plan(&setup)
             .map_err(Refusal::Unsupported)?;
-        let coder = Coder::new(&setup, plan.picture_max)
+        let coder = Coder::new(&setup, parameters.description(), plan.picture_max)
             .map_err(|e| Refusal::Unsupported(e.to_string()))?;
         let id = self.channel_next;
         let ring_bytes = self.ring_bytes(&parameters, plan)?;

@@ -3,6 +3,7 @@
 //! Defaults: 25/1 pictures a second, a group of pictures of two seconds, fixed QP 30; a bitrate is kept with QP 20 to 48,
 //! and may be exceeded up to twice where an average is asked for.
 
+use crate::codec::avc::Description;
 use crate::core::config::BrokerConfig;
 use crate::core::refusal::Refusal;
 use crate::picture::{
@@ -91,6 +92,15 @@ impl Parameters {
             preroll_bytes: wish.preroll_bytes,
             wish,
         })
+    }
+}
+
+impl Parameters {
+    /// What the stream says of its samples.
+    pub(super) const fn description(&self) -> Description {
+        Description {
+            full_range: self.wish.full_range,
+        }
     }
 }
 

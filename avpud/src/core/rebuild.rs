@@ -50,7 +50,7 @@ impl Broker {
         let setup = parameters.setup;
         let plan = self.config.planner.plan(&setup);
         let plan = plan.map_err(Refusal::Unsupported)?;
-        let coder = Coder::new(&setup, plan.picture_max)
+        let coder = Coder::new(&setup, parameters.description(), plan.picture_max)
             .map_err(|error| Refusal::Unsupported(error.to_string()))?;
         let (pid, id, old) = (channel.pid, channel.id, channel.memory.range());
         let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;

@@ -512,6 +512,7 @@ fn unusual(chance: &mut impl Chance) -> OpenChannel {
         8 => OpenChannel {
             picture_bytes_max: chance.below(20_000),
             access_unit_delimiters: chance.once_in(2),
+            full_range: chance.once_in(2),
             ..plain
         },
         _ => plain,
