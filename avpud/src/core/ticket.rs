@@ -49,7 +49,9 @@ impl Contract {
 /// What the encoder owes a channel with these parameters.
 pub(super) fn promise(parameters: &Parameters, cost: &PictureCost) -> Promise {
     let rate = parameters.setup.frame_rate;
-    let period_ns = u64::from(rate.den()) * NS_PER_SECOND / u64::from(rate.num().max(1));
+    // Down to what the arbiter counts in: a camera that is exactly on time must never be early.
+    let period_us = u64::from(rate.den()) * US_PER_SECOND / u64::from(rate.num().max(1));
+    let period_ns = period_us.max(1) * NS_PER_US;
     let cost_ns = cost.reserved_ns().max(1);
     let until_next_ns = period_ns.saturating_sub(cost_ns);
     let wished_ns = u64::from(parameters.deadline_us) * NS_PER_US;
@@ -60,7 +62,7 @@ pub(super) fn promise(parameters: &Parameters, cost: &PictureCost) -> Promise {
     Promise {
         class: parameters.class,
         cost_ns,
-        period_ns: period_ns.max(1),
+        period_ns,
         ticket_ns: (parameters.class != Class::BestEffort).then_some(ticket_ns),
     }
 }
@@ -80,13 +82,13 @@ pub(super) fn share(parameters: &Parameters, cost: &PictureCost) -> Share {
         class: parameters.class,
         weight: parameters.weight,
         macroblocks: cost.macroblocks(),
-        period_us: promise.period_ns.div_ceil(NS_PER_US),
+        period_us: promise.period_ns / NS_PER_US,
         deadline_us: (wait_ns + promise.cost_ns) / NS_PER_US,
     }
 }
 
 const NS_PER_US: u64 = 1000;
-const NS_PER_SECOND: u64 = 1_000_000_000;
+const US_PER_SECOND: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -102,6 +104,15 @@ mod tests {
             let jitter_us = frame * 7919 % (PERIOD_US / 2);
             let now = start.plus_us(frame * PERIOD_US + jitter_us);
             assert!(contract.admit(now), "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn thirty_pictures_a_second_keep_the_contract_all_day() {
+        let period_us = US_PER_SECOND / 30;
+        let mut contract = Contract::new(period_us, Micros::new(0));
+        for frame in 0..30 * 86_400_u64 {
+            assert!(contract.admit(Micros::new(frame * US_PER_SECOND / 30)));
         }
     }
 
