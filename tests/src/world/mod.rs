@@ -6,6 +6,11 @@
 //! What is the real daemon's here: `proto`'s frames both ways, the whole core, the whole driver, the joining of header
 //! and payload. What is not: the kernel, and the loop that moves bytes, time and interrupts, which `shell` and `hands` do
 //! by the same rules.
+//!
+//! How sharp the oracle is: a lease that is given back while the encoder reads it shows within 20 seeds, a P picture
+//! behind a lost one within 30, a ring's tail that moves 600 bytes too little in the first. It takes six operations,
+//! six, and nineteen to show them. What needs a busy encoder does not show: for the order of deadlines and shares there
+//! is [`schedule`](crate::schedule).
 
 mod chance;
 mod client;
@@ -16,14 +21,15 @@ mod oracle;
 mod pipe;
 mod ring;
 mod script;
+mod seen;
 mod shell;
 mod shrink;
 mod trace;
 
 pub use chance::{Chance, Rng, Tape};
 pub use op::{Ask, Op, Place, Which};
-pub use oracle::Seen;
 pub use script::Script;
+pub use seen::Seen;
 pub use shrink::shrink;
 pub use trace::latest as latest_hash;
 

@@ -23,6 +23,8 @@ pub enum Op {
         chunk: u32,
         /// Its group may use raw addresses.
         raw: bool,
+        /// It is the super-user, who may take from others.
+        root: bool,
     },
     /// A client asks for something.
     Ask {
@@ -218,6 +220,7 @@ impl Op {
                 seat: chance.byte(),
                 chunk: chance.pick(&[1, 3, 7, 60, 4096, 65536, 65536, 65536]),
                 raw: chance.once_in(2),
+                root: chance.once_in(6),
             },
             12..=14 => Self::Leave { who: chance.byte() },
             15 => Self::SpuriousInterrupt,

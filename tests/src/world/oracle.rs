@@ -1,9 +1,10 @@
 //! What must hold whatever clients and engine do, judged from the core's inputs and outputs alone.
 
+use crate::world::seen::Seen;
 use avpu_proto::event::{Event, GapReason, Packet};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Request, Submit};
-use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, SubscriptionId};
+use avpu_proto::types::{self, ChannelId, FrameEnd, FrameNumber, LeaseId, SubscriptionId};
 use avpud::core::event::{Attach, LeaseKey, Note, Output, SessionKey};
 use avpud::core::time::Micros;
 use avpud::job::{ChannelKey, EncodeJob, JobId};
@@ -25,6 +26,8 @@ pub(super) struct Oracle {
     channels: BTreeMap<ChannelKey, ChannelView>,
     leases: BTreeMap<LeaseKey, PhysRange>,
     readers: BTreeMap<SubscriptionId, ReaderView>,
+    /// Leases of which it was said that they will be taken back.
+    revoking: BTreeSet<(SessionKey, LeaseId)>,
     /// What the hardware works on; also while it is being reset.
     pub(super) in_flight: Option<EncodeJob>,
     /// The encoder does not do what it should, so that no promise about time can be kept.
@@ -32,77 +35,6 @@ pub(super) struct Oracle {
     /// The encoder was given up: nothing is safe and nothing matters.
     pub(super) offline: bool,
     pub(super) seen: Seen,
-}
-
-/// What a run has shown: a run in which nothing happens proves nothing.
-#[derive(Default, Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each counts what its name says")]
-pub struct Seen {
-    pub requests: u32,
-    pub refused: u32,
-    pub jobs: u32,
-    pub packets: u32,
-    pub gaps: u32,
-    pub lost_gaps: u32,
-    pub timeouts: u32,
-    pub reference_lost: u32,
-    pub ends_of_stream: u32,
-    pub device_failures: u32,
-    pub expelled: u32,
-    pub offline: u32,
-    pub shut_down: u32,
-    pub tickets_breached: u32,
-}
-
-impl Seen {
-    /// Every count by its name.
-    #[must_use]
-    pub fn counts(&self) -> [(&'static str, u32); 14] {
-        [
-            ("requests", self.requests),
-            ("refused", self.refused),
-            ("jobs", self.jobs),
-            ("packets", self.packets),
-            ("gaps", self.gaps),
-            ("gaps by losses", self.lost_gaps),
-            ("timeouts", self.timeouts),
-            ("references lost", self.reference_lost),
-            ("ends of stream", self.ends_of_stream),
-            ("failed accesses", self.device_failures),
-            ("expelled", self.expelled),
-            ("encoders given up", self.offline),
-            ("shut down", self.shut_down),
-            ("tickets breached", self.tickets_breached),
-        ]
-    }
-
-    /// Adds what happened in another world.
-    pub fn add(&mut self, other: &Self) {
-        self.add_counts(&other.counts().map(|(_, count)| count));
-    }
-
-    /// Adds counts in the order of [`Self::counts`].
-    pub fn add_counts(&mut self, counts: &[u32]) {
-        let own = [
-            &mut self.requests,
-            &mut self.refused,
-            &mut self.jobs,
-            &mut self.packets,
-            &mut self.gaps,
-            &mut self.lost_gaps,
-            &mut self.timeouts,
-            &mut self.reference_lost,
-            &mut self.ends_of_stream,
-            &mut self.device_failures,
-            &mut self.expelled,
-            &mut self.offline,
-            &mut self.shut_down,
-            &mut self.tickets_breached,
-        ];
-        for (own, other) in own.into_iter().zip(counts) {
-            *own = own.saturating_add(*other);
-        }
-    }
 }
 
 struct ChannelView {
@@ -186,6 +118,7 @@ impl Oracle {
         self.submits.retain(|(asker, _), _| *asker != session);
         self.frames.retain(|(owner, _, _), _| *owner != session);
         self.readers.retain(|_, reader| reader.session != session);
+        self.revoking.retain(|(holder, _)| *holder != session);
     }
 
     /// The daemon heard a request; `None`: one of a later version.
@@ -531,6 +464,16 @@ impl Oracle {
             Event::TicketBreached(breach) => {
                 self.seen.tickets_breached += 1;
                 assert!(self.hardware_fails, "a promise is broken: {breach:?}");
+            }
+            Event::LeaseRevoking(notice) => {
+                self.revoking.insert((session, notice.lease));
+            }
+            Event::LeaseRevoked(notice) => {
+                self.seen.leases_revoked += 1;
+                assert!(
+                    self.revoking.remove(&(session, notice.lease)),
+                    "a lease is gone of which nobody was told"
+                );
             }
             // What is only said and has no consequences here.
             _ => {}

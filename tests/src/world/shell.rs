@@ -106,7 +106,12 @@ impl Shell {
     pub(super) fn perform(&mut self, op: &Op) {
         match op {
             Op::Pass { us } => self.pass_until(self.now.plus_us(u64::from(*us))),
-            Op::Join { seat, chunk, raw } => self.join(*seat, *chunk, *raw),
+            Op::Join {
+                seat,
+                chunk,
+                raw,
+                root,
+            } => self.join(*seat, *chunk, *raw, *root),
             Op::Ask { who, ask } => {
                 if let Some(peered) = self.someone(*who) {
                     let bytes = peered.client.ask(ask);
@@ -218,7 +223,7 @@ impl Shell {
         self.peers.get_mut(index)?.as_mut()
     }
 
-    fn join(&mut self, seat: u8, chunk: u32, raw: bool) {
+    fn join(&mut self, seat: u8, chunk: u32, raw: bool, root: bool) {
         let index = usize::from(seat) % self.peers.len();
         if self.peers.get(index).is_none_or(Option::is_some) {
             return;
@@ -226,7 +231,7 @@ impl Shell {
         self.joined += 1;
         let peer = Peer {
             pid: self.joined,
-            uid: 1000,
+            uid: if root { 0 } else { 1000 },
             gid: u32::from(raw),
         };
         let peered = Peered {
