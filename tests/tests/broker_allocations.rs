@@ -61,6 +61,7 @@ fn world() -> World {
         system_memory: Vec::new(),
         rights: Rights::default(),
         client_limits: ClientLimits::default(),
+        leases_max: u32::MAX,
         quarantine_us: Some(1_000_000),
         source_alignment: Alignment::constant(256),
         channels_max: 8,

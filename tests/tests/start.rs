@@ -64,3 +64,26 @@ fn a_plan_says_by_its_status_whether_it_fits() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("usage: avpud plan"));
 }
+
+#[test]
+fn too_few_open_files_are_told_at_the_start_and_not_to_the_first_client_that_lacks_one() {
+    let scratch = Scratch::new("files");
+    let socket = scratch.path().join("socket");
+    let run = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "ulimit -n 100 && exec \"$0\" --device model --socket \"$1\"",
+        ])
+        .arg(program("avpud"))
+        .arg(&socket)
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell starts");
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("avpud: expected the right to ") && said.contains(", found 100\n"),
+        "{said}"
+    );
+    assert!(!socket.exists());
+}

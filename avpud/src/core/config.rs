@@ -42,6 +42,8 @@ pub struct BrokerConfig {
     pub quarantine_us: Option<u64>,
     /// A source picture's address is a multiple of this.
     pub source_alignment: Alignment,
+    /// Leases at once, all clients together: each may take open files.
+    pub leases_max: u32,
     /// Channels at once, all clients together.
     pub channels_max: u16,
     /// Smallest visible width and height.

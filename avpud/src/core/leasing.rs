@@ -30,6 +30,13 @@ impl Broker {
         if held >= LEASES_MAX {
             return Err(at_most("leases of one connection", LEASES_MAX.into()));
         }
+        let leases_max = self.config.leases_max;
+        if self.sources.lease_count() >= leases_max {
+            return Err(at_most(
+                "leases of all connections, as the daemon may have no more files open",
+                leases_max,
+            ));
+        }
         let layout = self.channel(key).map(|channel| {
             let size = channel.parameters.setup.geometry.visible();
             self.source_layout(size)

@@ -378,6 +378,11 @@ impl Sources {
         self.leases.iter().filter(|lease| lease.owner.is_none())
     }
 
+    /// Leases of everybody.
+    pub(super) fn lease_count(&self) -> u32 {
+        u32::try_from(self.leases.len()).unwrap_or(u32::MAX)
+    }
+
     /// Leases of a session and the bytes in them.
     pub(super) fn leases_of(&self, session: SessionKey) -> (u16, u64) {
         let own = self

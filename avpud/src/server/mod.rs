@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 #[cfg(test)]
 mod connection_tests;
+mod files;
 mod guards;
 mod hands;
 mod imports;

@@ -23,6 +23,8 @@ pub struct Machine {
     pub channels_max: u16,
     /// Largest ring of a channel.
     pub ring_bytes_max: ByteLen,
+    /// Files that a lease keeps open.
+    pub files_per_lease: u32,
 }
 
 /// Smallest picture side that the command list can describe.
@@ -41,6 +43,7 @@ impl Machine {
             system_memory: Vec::new(),
             channels_max: 64,
             ring_bytes_max: ByteLen::new(DEVELOPER_RING_BYTES_MAX),
+            files_per_lease: 3,
         }
     }
 
@@ -52,6 +55,7 @@ impl Machine {
             system_memory: memory.system_memory.clone(),
             channels_max: 8,
             ring_bytes_max: ByteLen::new(CAMERA_RING_BYTES_MAX),
+            files_per_lease: 0,
         }
     }
 }
@@ -87,6 +91,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
             raw: config.raw.clone(),
         },
         client_limits: config.client_limits.clone(),
+        leases_max: u32::MAX,
         quarantine_us: config.quarantine_us,
         source_alignment: SOURCE_ALIGNMENT,
         channels_max: config.channels_max.unwrap_or(machine.channels_max),

@@ -1,5 +1,6 @@
 //! From settings to a running daemon: lock, device, core, signals, and the socket last, because who sees it may connect.
 
+use super::files::{self, Files, Shortage};
 use super::hands::Holdings;
 use super::imports::Imports;
 use super::irq::Interrupts;
@@ -47,6 +48,8 @@ pub enum StartError {
     Device(DeviceError),
     /// The encoder does not behave.
     Driver(DriverError),
+    /// The process may not have as many files open as the daemon needs.
+    Files(Shortage),
     /// The system says no.
     Io {
         /// What was tried.
@@ -76,6 +79,7 @@ impl fmt::Display for StartError {
             Self::Hardware(error) => error.fmt(f),
             Self::Device(error) => write!(f, "the model cannot be started: {error}"),
             Self::Driver(error) => write!(f, "the encoder cannot be used: {error}"),
+            Self::Files(error) => error.fmt(f),
             Self::Io { operation, source } => write!(f, "{operation}: {source}"),
         }
     }
@@ -89,6 +93,7 @@ impl std::error::Error for StartError {
             Self::Hardware(error) => Some(error),
             Self::Device(error) => Some(error),
             Self::Driver(error) => Some(error),
+            Self::Files(error) => Some(error),
             Self::Io { source, .. } => Some(source),
         }
     }
@@ -212,7 +217,14 @@ where
         lock,
     } = shell;
     let device = encoder.device;
-    let broker_config = broker_config(config, device.capabilities(), &encoder.machine);
+    let mut broker_config = broker_config(config, device.capabilities(), &encoder.machine);
+    let files = files::raise().map_err(io_error("asking for open files"))?;
+    broker_config.leases_max = Files {
+        channels_max: broker_config.channels_max,
+        per_lease: encoder.machine.files_per_lease,
+    }
+    .leases(files)
+    .map_err(StartError::Files)?;
     let (epoch, channels_max) = (broker_config.epoch, broker_config.channels_max);
     let name = broker_config.device.clone();
     let own_uid = broker_config.rights.own_uid;

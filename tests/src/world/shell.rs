@@ -458,6 +458,7 @@ fn config(device: &Capabilities, window: PhysRange) -> BrokerConfig {
         ..Config::default()
     };
     let machine = Machine {
+        files_per_lease: 0,
         source_windows: vec![window],
         system_memory: vec![range(WINDOW, 0x1000)],
         channels_max: 6,

@@ -172,8 +172,9 @@ fn with_daemon(
         }
         (
             Address::One(Endpoint::AvpuRaw(socket)),
-            Address::One(Endpoint::UnixListen(listen, _)),
+            Address::One(Endpoint::UnixListen(listen, format)),
         ) => {
+            no_pictures(&[format])?;
             let connect = Upstream::Daemon(socket);
             both_ways(direction, Plan::Proxy { listen, connect })
         }
@@ -182,6 +183,14 @@ fn with_daemon(
         }
         (_, _) => pair("AVPU-SUB: only gives: expected one address to write to, found READ!!WRITE"),
     }
+}
+
+/// A protocol goes through, and not pictures.
+fn no_pictures(formats: &[Format]) -> Result<(), UsageError> {
+    if formats.iter().all(|format| *format == Format::default()) {
+        return Ok(());
+    }
+    pair("the protocol goes through a proxy: size and fps belong to an address that gives pictures")
 }
 
 fn both_ways(direction: Direction, plan: Plan) -> Result<Plan, UsageError> {
@@ -256,13 +265,14 @@ fn sink(endpoint: Endpoint) -> Result<Sink, UsageError> {
 fn bytes_only(left: Address, right: Address, direction: Direction) -> Result<Plan, UsageError> {
     let (left, right) = match (left, right) {
         (
-            Address::One(Endpoint::UnixListen(listen, _)),
-            Address::One(Endpoint::UnixConnect(connect, _)),
+            Address::One(Endpoint::UnixListen(listen, from)),
+            Address::One(Endpoint::UnixConnect(connect, to)),
         )
         | (
-            Address::One(Endpoint::UnixConnect(connect, _)),
-            Address::One(Endpoint::UnixListen(listen, _)),
+            Address::One(Endpoint::UnixConnect(connect, to)),
+            Address::One(Endpoint::UnixListen(listen, from)),
         ) => {
+            no_pictures(&[from, to])?;
             let connect = Upstream::Path(connect);
             return both_ways(direction, Plan::Proxy { listen, connect });
         }

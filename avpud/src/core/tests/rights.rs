@@ -143,3 +143,35 @@ fn the_settings_bound_channels_leases_frames_and_packets_of_one_client() {
         Reply::Subscribed(_)
     ));
 }
+
+#[test]
+fn leases_of_everybody_end_where_the_daemons_open_files_do() {
+    let mut config = config();
+    config.leases_max = 2;
+    let mut world = World::with(config);
+    let (first, one, _) = world.ready_channel(1);
+    world.ready_channel(2);
+    let wish = LeaseBuffers {
+        channel: one,
+        count: 1,
+    };
+    let refused = world.ask(first, Request::LeaseBuffers(wish));
+    let Reply::Refused(refusal) = refused else {
+        panic!("expected a refusal, found {refused:?}");
+    };
+    assert_eq!(refusal.code, ErrorCode::LIMIT_REACHED);
+    assert!(refusal.transient && refusal.sentence.contains("files open"));
+    let session = first;
+    world.feed(crate::core::event::Input::Closed { session });
+    let (third, three, _) = world.ready_channel(3);
+    assert_eq!(
+        world.refused(
+            third,
+            Request::LeaseBuffers(LeaseBuffers {
+                channel: three,
+                count: 1
+            })
+        ),
+        ErrorCode::LIMIT_REACHED
+    );
+}

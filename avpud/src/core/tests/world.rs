@@ -69,6 +69,7 @@ pub(super) fn config() -> BrokerConfig {
             ..Rights::default()
         },
         client_limits: ClientLimits::default(),
+        leases_max: u32::MAX,
         quarantine_us: Some(1_000_000),
         source_alignment: Alignment::constant(256),
         channels_max: 8,
