@@ -135,6 +135,27 @@ impl ChannelConfig {
         self
     }
 
+    /// Of the submitted pictures so many are encoded: `num` in `den` seconds, evenly spaced.
+    #[must_use]
+    pub fn fps_out(mut self, num: u32, den: u32) -> Self {
+        self.request.fps_out = FrameRate { num, den };
+        self
+    }
+
+    /// Every access unit begins with a delimiter.
+    #[must_use]
+    pub fn access_unit_delimiters(mut self, on: bool) -> Self {
+        self.request.access_unit_delimiters = on;
+        self
+    }
+
+    /// Samples have full range, and the stream says so.
+    #[must_use]
+    pub fn full_range(mut self, on: bool) -> Self {
+        self.request.full_range = on;
+        self
+    }
+
     /// Size of the channel's ring in bytes.
     #[must_use]
     pub fn ring_bytes(mut self, ring_bytes: u32) -> Self {

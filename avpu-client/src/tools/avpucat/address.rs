@@ -33,7 +33,7 @@ const TEST_KEYS: &[&str] = &["size", "fps", "frames", "pace"];
 const STREAM_KEYS: &[&str] = &["size", "fps"];
 const AVPU_KEYS: &[&str] = &[
     "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "profile", "class", "weight",
-    "overload", "deadline", "preroll",
+    "overload", "deadline", "preroll", "max", "psnr",
 ];
 /// An hour.
 const DEADLINE_MS_MAX: u64 = 3_600_000;
@@ -356,7 +356,7 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
     Ok(Endpoint::Avpu(socket, keys))
 }
 
-/// Constant bitrate where a bitrate is given, constant QP otherwise.
+/// Constant bitrate where a bitrate is given, constant QP otherwise; or what `rc` says.
 fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
     let bitrate = parts.value("bitrate", units::bitrate_bps)?;
     let mut qp = |key| {
@@ -364,14 +364,28 @@ fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
         Ok(value.map(|qp| u8::try_from(qp).unwrap_or(51)))
     };
     let (fixed, low, high) = (qp("qp")?, qp("qpmin")?, qp("qpmax")?);
-    let cbr = match parts.text("rc")?.as_deref() {
-        None => bitrate.is_some(),
-        Some("cbr") => true,
-        Some("fixqp") => false,
-        Some(_) => return Err(AddressError::Conflict("expected rc=cbr or rc=fixqp")),
-    };
+    let max = parts.value("max", units::bitrate_bps)?;
+    let psnr_cdb = parts.value("psnr", units::psnr_cdb)?;
     let conflict = |sentence| Err(AddressError::Conflict(sentence));
-    if !cbr {
+    let mode = match parts.text("rc")?.as_deref() {
+        None if bitrate.is_none() => "fixqp",
+        None => "cbr",
+        Some("cbr") => "cbr",
+        Some("fixqp") => "fixqp",
+        Some("vbr") => "vbr",
+        Some("capped-vbr") => "capped-vbr",
+        Some("capped-quality") => "capped-quality",
+        Some(_) => {
+            return conflict("expected rc=fixqp, cbr, vbr, capped-vbr or capped-quality");
+        }
+    };
+    if max.is_some() && !matches!(mode, "vbr" | "capped-vbr") {
+        return conflict("max is for rc=vbr and rc=capped-vbr; for others bitrate is the most");
+    }
+    if psnr_cdb.is_some() && !mode.starts_with("capped") {
+        return conflict("psnr is for rc=capped-vbr and rc=capped-quality");
+    }
+    if mode == "fixqp" {
         return match (bitrate, low.or(high)) {
             (Some(_), _) => conflict("rc=fixqp has no bitrate"),
             (_, Some(_)) => conflict("qpmin and qpmax bound a bitrate's QP; a constant one is qp"),
@@ -381,7 +395,7 @@ fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
         };
     }
     let Some(bitrate_bps) = bitrate else {
-        return conflict("rc=cbr needs a bitrate: bitrate=2M");
+        return conflict("every rc but fixqp needs a bitrate: bitrate=2M");
     };
     if fixed.is_some() {
         return conflict("qp is for rc=fixqp; with a bitrate it is qpmin and qpmax");
@@ -390,10 +404,33 @@ fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
     if qp_max != 0 && qp_min > qp_max {
         return conflict("qpmin is above qpmax");
     }
-    Ok(RateControl::Cbr {
-        bitrate_bps,
-        qp_min,
-        qp_max,
+    let bitrate_max_bps = max.unwrap_or(0);
+    let psnr_cdb = psnr_cdb.unwrap_or(0);
+    Ok(match mode {
+        "vbr" => RateControl::Vbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+        },
+        "capped-vbr" => RateControl::CappedVbr {
+            bitrate_bps,
+            bitrate_max_bps,
+            qp_min,
+            qp_max,
+            psnr_max_cdb: psnr_cdb,
+        },
+        "capped-quality" => RateControl::CappedQuality {
+            bitrate_max_bps: bitrate_bps,
+            qp_min,
+            qp_max,
+            psnr_cdb,
+        },
+        _ => RateControl::Cbr {
+            bitrate_bps,
+            qp_min,
+            qp_max,
+        },
     })
 }
 

@@ -200,7 +200,8 @@ Addresses (READ!!WRITE joins two; a backslash takes the next character as it is)
   UNIX-CONNECT:path      a socket somebody listens on; keys size, fps for raw NV12
   UNIX-LISTEN:path       a socket of our own, for one peer; keys size, fps for raw NV12
   AVPU:[socket]          the encoder: pictures in, bitstream out; keys name=, bitrate=2M, qp=30,
-                         gop=50 or 2s, rc=cbr|fixqp, qpmin=, qpmax=, profile=high|main|baseline,
+                         gop=50 or 2s, rc=cbr|fixqp|vbr|capped-vbr|capped-quality, max=3M, psnr=38.5,
+                         qpmin=, qpmax=, profile=high|main|baseline,
                          class=live|record|snapshot|besteffort, weight=, deadline=MS,
                          overload=reject|oldest|newest|latest|wait, preroll=BYTES
   AVPU-SUB:[socket]      the bitstream of a channel: channel=NAME or ID, join=last|next|demand

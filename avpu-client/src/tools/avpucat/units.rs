@@ -140,6 +140,19 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, ValueError> {
     Ok(Duration::from_millis(ms))
 }
 
+/// A peak signal to noise ratio in hundredths of a decibel: `38`, `38.5`.
+pub(crate) fn psnr_cdb(text: &str) -> Result<u16, ValueError> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if rest.len() > 2 {
+        return Err(ValueError::Form {
+            expected: "decibels like 38.5",
+            found: text.to_owned(),
+        });
+    }
+    let cdb = number(whole, 20, 60)? * 100 + number(&format!("{rest:0<2}"), 0, 99)?;
+    Ok(u16::try_from(cdb).unwrap_or(u16::MAX))
+}
+
 /// A whole number inside a range.
 pub(crate) fn number(text: &str, low: u64, high: u64) -> Result<u64, ValueError> {
     let number: u64 = text.parse().map_err(|_| form("a whole number", text))?;

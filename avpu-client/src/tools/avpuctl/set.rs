@@ -70,7 +70,7 @@ impl Change {
             },
             "ip-delta" => plain.ip_qp_delta = Some(number(value, 0, 10)?),
             "picture-max" => plain.picture_bytes_max = Some(number(value, 0, u32::MAX.into())?),
-            "psnr" => self.psnr_cdb = psnr_cdb(value)?,
+            "psnr" => self.psnr_cdb = said(units::psnr_cdb(value))?,
             "mode" => self.mode = Some(one_of(value, &MODES)?),
             "class" => plain.class = Some(one_of(value, &CLASSES)?),
             "weight" => plain.weight = number(value, 1, u16::MAX.into())?,
@@ -220,17 +220,6 @@ fn number<T: TryFrom<u64>>(text: &str, low: u64, high: u64) -> Result<T, String>
 fn rate(text: &str) -> Result<FrameRate, String> {
     let Rate { num, den } = said(units::frame_rate(text))?;
     Ok(FrameRate { num, den })
-}
-
-/// Decibels with up to two digits behind the point.
-fn psnr_cdb(text: &str) -> Result<u16, String> {
-    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-    if rest.len() > 2 {
-        return Err("expected decibels like 38.5".to_owned());
-    }
-    let whole: u16 = number(whole, 20, 60)?;
-    let cents: u16 = number(&format!("{rest:0<2}"), 0, 99)?;
-    Ok(whole * 100 + cents)
 }
 
 fn one_of<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {

@@ -129,7 +129,10 @@ fn keys_that_contradict_each_other_are_refused() {
         "AVPU:,bitrate=2M,qp=30",
         "AVPU:,qpmin=20",
         "AVPU:,bitrate=2M,qpmin=30,qpmax=20",
-        "AVPU:,rc=vbr,bitrate=2M",
+        "AVPU:,rc=abr,bitrate=2M",
+        "AVPU:,rc=vbr",
+        "AVPU:,rc=cbr,bitrate=2M,max=3M",
+        "AVPU:,rc=vbr,bitrate=2M,psnr=38",
         "AVPU:,qp=52",
         "AVPU:,qp=0",
         "AVPU:,class=urgent",
@@ -200,4 +203,25 @@ fn a_channel_with_a_number_for_a_name_is_a_channel() {
         panic!("expected a subscription");
     };
     assert_eq!((keys.channel, keys.join), ("3".to_owned(), Join::DemandIdr));
+}
+
+#[test]
+fn every_mode_of_rate_control_can_be_asked_for() {
+    let expected = RateControl::CappedVbr {
+        bitrate_bps: 2_000_000,
+        bitrate_max_bps: 3_000_000,
+        qp_min: 20,
+        qp_max: 0,
+        psnr_max_cdb: 3850,
+    };
+    let text = "AVPU:,rc=capped-vbr,bitrate=2M,max=3M,psnr=38.5,qpmin=20";
+    assert_eq!(keys(text).rate_control, expected);
+    let expected = RateControl::CappedQuality {
+        bitrate_max_bps: 2_000_000,
+        qp_min: 0,
+        qp_max: 0,
+        psnr_cdb: 0,
+    };
+    let text = "AVPU:,rc=capped-quality,bitrate=2M";
+    assert_eq!(keys(text).rate_control, expected);
 }
