@@ -1,6 +1,8 @@
 //! What the arbiter promises, in virtual time: tickets, shares, and what opening and closing cost the others.
 
-use avpu_proto::types::Class;
+use avpu_proto::reply::Reply;
+use avpu_proto::request::{Reconfigure, Request};
+use avpu_proto::types::{Class, FrameRate};
 use avpu_tests::schedule::{
     Daemon, Discipline as _, Fifo, Load, RoundRobin, Service, eight_channels, run, utilisation,
 };
@@ -102,14 +104,14 @@ fn nobody_starves_beside_channels_of_any_class_that_submit_as_fast_as_they_can()
 }
 
 #[test]
-fn channels_that_come_and_go_delay_the_others_by_one_picture_at_most() {
+fn channels_that_come_change_and_go_delay_the_others_by_one_picture_at_most() {
     let loads = [Load::periodic(1280, 720, 25, Class::Live)];
     let visitor = Load::flood(1920, 1080, 100);
     let mut daemon = Daemon::new(&loads).expect("it fits");
     let mut wait_max_us = 0;
     let mut now_us = 0;
     let mut guest: Option<usize> = None;
-    // Somebody opens a channel, floods it and closes it again, in every period of the camera.
+    // Somebody opens a channel, changes it, floods it and closes it again, all the time.
     for _ in 0..500 {
         now_us += 17_000;
         match guest.take() {
@@ -117,6 +119,15 @@ fn channels_that_come_and_go_delay_the_others_by_one_picture_at_most() {
             None => guest = daemon.open(Micros::new(now_us), &visitor).ok(),
         }
         if let Some(index) = guest {
+            let change = Request::Reconfigure(Reconfigure {
+                channel: daemon.channel(index),
+                fps: Some(FrameRate { num: 2, den: 1 }),
+                weight: 50,
+                gop_length: 7,
+                ..Reconfigure::default()
+            });
+            let answer = daemon.ask(Micros::new(now_us), index, change);
+            assert!(matches!(answer, Reply::Reconfigured(_)), "{answer:?}");
             while daemon.arrive(now_us, index) {}
         }
         if let Some(first) = daemon.start(now_us) {
