@@ -3,10 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Keys of the wire whose unit does not stand at their end.
-const RENAMED: [(&str, &str); 2] = [
-    ("bytes_out", "out_bytes"),
-    ("packet_bytes_copied", "copied_packet_bytes"),
-];
+const RENAMED: [(&str, &str); 1] = [("bytes_out", "out_bytes")];
 
 /// A report as a value.
 pub(crate) fn value(report: impl serde::Serialize) -> Result<Value, serde_json::Error> {
