@@ -1,5 +1,6 @@
 //! Channels come and go.
 
+use crate::codec::rate_control::idr_finer_by;
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Foundation, Life};
 use crate::core::coder::Coder;
@@ -153,7 +154,7 @@ impl Broker {
             preroll_bytes: channel.preroll_bytes(),
             fps_out: parameters.fps_out,
             picture_bytes_max: parameters.picture_bytes_max,
-            ip_qp_delta: parameters.ip_qp_delta.unwrap_or_default(),
+            ip_qp_delta: idr_finer_by(&parameters.setup),
             ticket_us: channel.ticket_us,
             overload: parameters.overload,
             deadline_us: parameters.deadline_us,

@@ -32,8 +32,6 @@ pub(super) struct Parameters {
     /// Pictures a second that are encoded of those.
     pub(super) fps_out: FrameRate,
     pub(super) rate_control: RateControl,
-    /// What the client asked for; absent: the controller chooses.
-    pub(super) ip_qp_delta: Option<u8>,
     /// Most bytes of a picture; 0: no limit but the stream buffer's.
     pub(super) picture_bytes_max: u32,
     /// 0: the daemon chooses.
@@ -84,7 +82,6 @@ impl Parameters {
             fps,
             fps_out,
             rate_control,
-            ip_qp_delta: wish.ip_qp_delta,
             picture_bytes_max: wish.picture_bytes_max,
             ring_bytes: wish.ring_bytes,
             overload: wish.overload,

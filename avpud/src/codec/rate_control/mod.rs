@@ -18,6 +18,7 @@ mod tests;
 
 pub use fixed::Fixed;
 pub use rated::Rated;
+pub use settings::idr_finer_by;
 
 use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp, RateControl};
 

@@ -30,10 +30,23 @@ pub(super) struct Settings {
 /// Beyond this, rates make no sense and sums could overflow: 2^36 bits a picture.
 pub(super) const BITS_MAX: i64 = 1 << 36;
 /// A group's IDR is referred to by all the others, directly or not: bits are well spent on it.
-const IDR_FINER_BY: i32 = 2;
+const IDR_FINER_BY: u8 = 2;
 /// The cost of an IDR is made up for within this time, however long the group.
 const GROUP_MAX_S: i64 = 4;
 const SECOND_MAX: i64 = 1 << 10;
+
+/// Quantiser steps from an IDR to the pictures around it: as asked, or as the controller chooses.
+pub fn idr_finer_by(setup: &ChannelSetup) -> u8 {
+    let chosen = if setup.rate_control.uses_hardware() {
+        IDR_FINER_BY
+    } else {
+        0
+    };
+    setup
+        .rate_tuning
+        .idr_finer_by
+        .map_or(chosen, |delta| delta.steps())
+}
 
 impl Settings {
     pub(super) fn of(setup: &ChannelSetup) -> Self {
@@ -53,9 +66,7 @@ impl Settings {
             is_constant: matches!(control, RateControl::Cbr { .. }),
             second,
             group: i64::from(setup.gop_length.get()).min(GROUP_MAX_S * second),
-            idr_finer_by: tuning
-                .idr_finer_by
-                .map_or(IDR_FINER_BY, |delta| i32::from(delta.steps())),
+            idr_finer_by: i32::from(idr_finer_by(setup)),
             picture_max_bits: tuning
                 .picture_max_bytes
                 .map_or(BITS_MAX, |bytes| i64::from(bytes.get()) * 8),

@@ -208,7 +208,10 @@ fn every_mode_of_rate_control_is_told_with_its_defaults() {
         qp_max: 48,
         psnr_cdb: 3800,
     };
-    assert_eq!(world.open(app, wish).rate_control, expected);
+    let opened = world.open(app, wish);
+    assert_eq!(opened.rate_control, expected);
+    assert_eq!(opened.ip_qp_delta, 2, "what the controller chooses");
+    assert_eq!(world.open(app, small()).ip_qp_delta, 0);
 }
 
 #[test]
