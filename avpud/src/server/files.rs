@@ -44,16 +44,18 @@ const PER_CHANNEL: u64 = 2;
 const WAITING: u64 = 64;
 
 /// Asks for as many open files as the system grants; answers how many that are.
+#[allow(
+    clippy::useless_conversion,
+    reason = "the system's limits have 32 bits on some machines"
+)]
 pub(super) fn raise() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft >= hard {
-        return Ok(soft);
-    }
-    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => Ok(hard),
-        // Not granted after all.
-        Err(_) => Ok(soft),
-    }
+    let granted = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) if soft < hard => hard,
+        // Nothing more to be had, or not granted after all.
+        _ => soft,
+    };
+    Ok(granted.into())
 }
 
 impl Files {
