@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets for so many seconds each (30), from the corpora of the repository: fuzz/run.sh [SECONDS]
+# Runs the fuzz targets for so many seconds each (30), from the corpora of the repository: tests/fuzz/run.sh [SECONDS]
 #
 # What cargo-fuzz does without its sanitizer, so that the pinned toolchain is enough: coverage from the compiler, the
 # engine from libfuzzer-sys. What is found new stays in the build folder; a failure prints its bytes and where they lie.
@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 seconds=${1:-30}
-target=${CARGO_TARGET_DIR:-../target}/fuzz
+target=${CARGO_TARGET_DIR:-../../target}/fuzz
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	--cfg fuzzing"
