@@ -176,10 +176,14 @@ fn pairs_that_mean_nothing_are_refused_with_a_sentence() {
 fn a_proxy_has_no_use_for_the_size_of_pictures() {
     for text in [
         "UNIX-LISTEN:/a,size=64x64 UNIX-CONNECT:/b",
-        "UNIX-CONNECT:/b,fps=25 UNIX-LISTEN:/a",
+        "UNIX-CONNECT:/b,size=64x64,fps=30 UNIX-LISTEN:/a",
         "UNIX-LISTEN:/a UNIX-CONNECT:/b,size=64x64",
         "UNIX-LISTEN:/a,size=64x64 AVPU-RAW:",
     ] {
-        assert!(matches!(plan(text), Err(UsageError::Pair(_))), "{text}");
+        let planned = plan(text);
+        assert!(
+            matches!(planned, Err(UsageError::Pair(_))),
+            "{text}: {planned:?}"
+        );
     }
 }
