@@ -57,6 +57,10 @@ pub struct Fullness {
 
 /// The controller of a channel: one of the kinds there are, without allocation.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a channel has one for its life, and nothing is allocated where it is used"
+)]
 pub enum Controller {
     /// The same quantiser always.
     Fixed(Fixed),

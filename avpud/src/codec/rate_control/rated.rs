@@ -5,6 +5,10 @@
 //! what is left is planned evenly over the group's P pictures, and each of them makes up for a part of what those
 //! before it took too much or too little. Besides, no picture may be larger than what the decoder's buffer
 //! can bear, nor better than a quality that is good enough.
+//!
+//! Of a scene that stands still, P pictures cost next to nothing until their quantiser is finer than that of what they
+//! refer to: then they code it anew. So there they are held at their reference's quantiser, and what they leave goes
+//! to the next IDR.
 
 use super::bucket::Bucket;
 use super::settings::{BITS_MAX, Settings};
@@ -36,11 +40,21 @@ pub struct Rated {
     retry: Option<i32>,
     /// Bits that the picture in flight should take.
     aim_bits: i64,
+    /// Bits of this group's IDR.
+    idr_bits: i64,
+    /// The finest quantiser in this group so far.
+    reference: i32,
+    /// The last P picture says that the scene stands still.
+    is_still: bool,
 }
 
 /// Steps from one picture to the next.
 const FINER_MAX: i32 = 2;
 const COARSER_MAX: i32 = 4;
+/// Steps from one IDR to the next in a scene that stands still: nothing else moves the rate there.
+const STILL_FINER_MAX: i32 = 6;
+/// An IDR has more bits than so many P pictures of a scene that stands still.
+const STILL_IDR_IN_P: i64 = 24;
 /// What an IDR costs in P pictures before any was seen.
 const IDR_IN_P: i64 = 6;
 /// Quantiser of a picture with one bit per macroblock.
@@ -72,6 +86,9 @@ impl Rated {
             enough: 0,
             retry: None,
             aim_bits: target,
+            idr_bits: 0,
+            reference: 0,
+            is_still: false,
             last: None,
             settings,
         }
@@ -247,11 +264,16 @@ impl RateController for Rated {
         }
         let aim = match kind {
             PictureKind::Idr => self.idr_base(),
+            PictureKind::P if self.is_still => self.p_base().max(self.reference),
             PictureKind::P => self.p_base(),
         };
         let mut base = aim;
         if self.last.is_some() {
-            base = aim.clamp(self.base - FINER_MAX, self.base + COARSER_MAX);
+            let finer_max = match kind {
+                PictureKind::Idr if self.is_still => STILL_FINER_MAX,
+                _ => FINER_MAX,
+            };
+            base = aim.clamp(self.base - finer_max, self.base + COARSER_MAX);
         }
         base = base.max(self.enough.min(self.coarsest()));
         let finer_by = match kind {
@@ -266,6 +288,10 @@ impl RateController for Rated {
             self.base = (i32::from(qp.value()) + finer_by).clamp(self.finest(), self.coarsest());
         }
         self.last = Some(kind);
+        self.reference = match kind {
+            PictureKind::Idr => i32::from(qp.value()),
+            PictureKind::P => self.reference.min(i32::from(qp.value())),
+        };
         self.aim_bits = self.bits(kind, i32::from(qp.value())).clamp(1, BITS_MAX);
         qp
     }
@@ -284,7 +310,12 @@ impl RateController for Rated {
             let used = i32::from(qp.value()) + finer_by;
             self.enough = (used + quality.too_fine_by(cost.sse_luma)).clamp(0, self.coarsest());
         }
-        self.account(kind, i64::try_from(bits).unwrap_or(BITS_MAX).min(BITS_MAX));
+        let bits = i64::try_from(bits).unwrap_or(BITS_MAX).min(BITS_MAX);
+        match kind {
+            PictureKind::Idr => self.idr_bits = bits,
+            PictureKind::P => self.is_still = bits.saturating_mul(STILL_IDR_IN_P) < self.idr_bits,
+        }
+        self.account(kind, bits);
     }
 
     fn handle_lost(&mut self, kind: PictureKind, qp: Qp, claimed_bytes: Option<u32>) {

@@ -252,3 +252,48 @@ fn an_average_rate_may_be_exceeded_for_a_while_and_is_kept_in_the_end() {
         assert!(total_bits(minute) / 10 < 2_666_666);
     }
 }
+
+/// A picture that stands still: a P picture costs next to nothing until its quantiser is three steps finer than that
+/// of what it refers to, and then nearly as much as an IDR.
+#[test]
+fn a_scene_that_stands_still_is_not_coded_anew_inside_a_group() {
+    let setup = setup(cbr(300_000), 25, 50);
+    let mut controller = Controller::new(&setup);
+    let mut gop = Gop::new(setup.gop_length);
+    let mut scene = Scene::new(600_000, 500_000);
+    let (mut reference, mut after_start, mut fullest) = (51, 0, 0);
+    for picture in 0..1500 {
+        let kind = gop.next_kind();
+        let chosen = controller.choose(kind);
+        gop.start(chosen);
+        gop.handle_encoded();
+        let is_new = kind == PictureKind::Idr || chosen.value() + 3 <= reference;
+        let len_bytes = if is_new {
+            reference = chosen.value();
+            scene.len_bytes(kind, chosen)
+        } else {
+            120
+        };
+        assert!(
+            kind == PictureKind::Idr || !is_new,
+            "picture {picture} at {chosen:?} codes a reference at {reference} anew"
+        );
+        let cost = PictureCost {
+            len_bytes,
+            ..PictureCost::default()
+        };
+        controller.handle_encoded(kind, chosen, &cost);
+        let fullness = controller.fullness().expect("a rate has one");
+        fullest = fullest.max(fullness.permille());
+        if picture >= 250 {
+            after_start += u64::from(len_bytes) * 8;
+        }
+    }
+    assert!(fullest < 1000, "the decoder's buffer ran dry");
+    // Fifty seconds: what P pictures leave goes to the IDRs.
+    let expected = 50 * 300_000;
+    assert!(
+        after_start.abs_diff(expected) < expected / 20,
+        "{after_start} bits, expected {expected}"
+    );
+}
