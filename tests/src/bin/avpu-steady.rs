@@ -21,7 +21,10 @@ struct Camera {
 
 impl Camera {
     fn new(client: &Client) -> Result<Self, Box<dyn Error>> {
-        let config = ChannelConfig::new(64, 64).gop_length(25).fix_qp(30);
+        // A picture a minute is promised: that a channel starves is told once, after three of its periods, and is
+        // no picture's affair.
+        let config = ChannelConfig::new(64, 64).fps(1, 60).gop_length(25);
+        let config = config.fix_qp(30);
         let channel = client.open_channel(&config)?;
         let reader = channel.subscribe()?;
         let buffers = channel.lease(1)?;
