@@ -10,7 +10,7 @@ use crate::transport::Transport;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;
-use avpu_proto::reply::{Capabilities, Fit, IdrPromised, Listing, MemoryReport, Reply};
+use avpu_proto::reply::{Capabilities, Fit, IdrPromised, MemoryReport, Reply};
 use avpu_proto::report::{ChannelReport, ClientReport, FrameRecord, StatusReport};
 use avpu_proto::request::{
     Explain, Fits, ImportBuffer, LeaseBuffers, OpenChannel, Page, RegisterRegion,
@@ -191,15 +191,15 @@ impl Client {
         }
     }
 
-    /// One page of the records of the last frames of all channels, from the one with the cursor's number on.
-    ///
-    /// # Errors
-    /// When the daemon is gone.
-    pub fn trace(&self, page: Page) -> Result<Listing<FrameRecord>, ClientError> {
-        match self.call(&Request::Trace(page))? {
-            Reply::Trace(listing) => Ok(listing),
-            _ => Err(mismatch("Trace")),
-        }
+    /// The records of the last frames of all channels, oldest first, from the one with this number on; 0: all.
+    pub fn trace(&self, from: u32) -> Pages<'_, FrameRecord> {
+        let records: Pages<'_, FrameRecord> = Pages::new(self, |client, page| {
+            match client.call(&Request::Trace(page))? {
+                Reply::Trace(listing) => Ok(listing),
+                _ => Err(mismatch("Trace")),
+            }
+        });
+        records.starting_at(from)
     }
 
     /// Opens an encode channel.

@@ -26,6 +26,14 @@ impl<'a, T> Pages<'a, T> {
             next: Some(0),
         }
     }
+
+    /// Begins at this cursor.
+    pub(crate) fn starting_at(self, cursor: u32) -> Self {
+        Self {
+            next: Some(cursor),
+            ..self
+        }
+    }
 }
 
 impl<T> Iterator for Pages<'_, T> {

@@ -141,7 +141,7 @@ const fn failed(reason: FailReason) -> &'static str {
 }
 
 /// What people call a channel.
-pub(super) fn name(id: ChannelId, channels: &[ChannelReport]) -> String {
+fn name(id: ChannelId, channels: &[ChannelReport]) -> String {
     let found = channels.iter().find(|channel| channel.channel == id);
     found.map_or_else(|| id.to_string(), |channel| channel.name.clone())
 }

@@ -14,8 +14,7 @@ mod trace;
 use self::options::{Command, HELP, Options};
 use self::trace::Collected;
 use crate::{Client, ClientError, exit, socket_path};
-use avpu_proto::record::Record;
-use avpu_proto::report::{FrameRecord, LeaseReport, MemoryTotals};
+use avpu_proto::report::{LeaseReport, MemoryTotals};
 use avpu_proto::request::Page;
 use avpu_proto::types::ChannelId;
 use serde_json::{Value, json};
@@ -202,7 +201,7 @@ fn memory(client: &Client) -> Result<(MemoryTotals, Vec<LeaseReport>), ClientErr
 /// Follows all frames for some seconds, and those that were under way then until they ended.
 fn collect(client: &Client, seconds: u32) -> Result<Collected, ClientError> {
     let mut newest = 0;
-    for record in trace_from(client, 0) {
+    for record in client.trace(0) {
         newest = record?.number;
     }
     let mut frames = Collected::starting_at(newest.wrapping_add(1).max(1));
@@ -215,36 +214,11 @@ fn collect(client: &Client, seconds: u32) -> Result<Collected, ClientError> {
             Ok(_) | Err(ClientError::Timeout) => {}
             Err(error) => return Err(error),
         }
-        for record in trace_from(client, frames.cursor()) {
+        for record in client.trace(frames.cursor()) {
             frames.take(record?);
         }
     }
     Ok(frames)
-}
-
-/// The records from `cursor` on, page by page.
-fn trace_from(
-    client: &Client,
-    cursor: u32,
-) -> impl Iterator<Item = Result<FrameRecord, ClientError>> {
-    let mut page = Vec::new().into_iter();
-    let mut next = Some(cursor);
-    std::iter::from_fn(move || {
-        loop {
-            if let Some(Record(record)) = page.next() {
-                return Some(Ok(record));
-            }
-            match client.trace(Page {
-                cursor: next.take()?,
-            }) {
-                Ok(listing) => {
-                    next = listing.next;
-                    page = listing.entries.into_iter();
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    })
 }
 
 /// Writes a trace; answers what to print beside it.
