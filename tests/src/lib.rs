@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod alloc;
+pub mod around;
 pub mod bench;
 pub mod daemon;
 pub mod in_process;

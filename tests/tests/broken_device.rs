@@ -3,14 +3,13 @@
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Outcome};
 use avpu_proto::event::Event;
 use avpu_proto::types::{FailReason, FrameEnd};
+use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::in_process::InProcess;
 use avpud::device::error::{DeviceError, WaitError};
 use avpud::device::model::{self, Model, ModelInterrupts};
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection, IrqSource};
+use avpud::device::{Device, IrqSource};
 use avpud::hw::irq::IrqLine;
 use avpud::hw::regs::{Core, CoreReg, Reg};
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 use avpud::server::End;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,44 +40,26 @@ impl Unreachable {
     }
 }
 
-impl Device for Unreachable {
-    fn capabilities(&self) -> &Capabilities {
-        self.device.capabilities()
+impl Around for Unreachable {
+    type Inner = Model;
+
+    fn inner(&self) -> &Model {
+        &self.device
     }
 
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.reach()?;
-        self.device.read(register)
+    fn inner_mut(&mut self) -> &mut Model {
+        &mut self.device
+    }
+
+    fn before_register(&mut self) -> Result<(), DeviceError> {
+        self.reach()
     }
 
     fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.reach()?;
         if register == Reg::Core(Core::Video, CoreReg::ListPush) {
             self.failing = self.planned.swap(0, Ordering::SeqCst);
         }
         self.device.write(register, value)
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.device.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.device.flush(region, offset, len, direction)
-    }
-
-    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
-        self.device.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.device.withdraw(range)
     }
 }
 
@@ -107,11 +88,11 @@ fn daemon() -> (InProcess, Arc<AtomicU32>) {
     let daemon = InProcess::start(move || {
         let opened = model::open("body=pattern,pace=free", &[], None);
         let (device, interrupts, canceller) = opened.expect("the model starts");
-        let device = Unreachable {
+        let device = Wrapped(Unreachable {
             device,
             planned: of_device,
             failing: 0,
-        };
+        });
         (device, interrupts, canceller)
     });
     (daemon, planned)

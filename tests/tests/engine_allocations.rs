@@ -1,18 +1,16 @@
 //! The driver allocates nothing for a picture.
 
 use avpu_tests::alloc::{CountingAllocator, count};
+use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::bench::fixed_quality;
 use avpud::codec::avc::Headers;
 use avpud::codec::gop::Gop;
 use avpud::codec::join::join;
-use avpud::device::error::DeviceError;
+use avpud::device::Device;
 use avpud::device::model::VirtualModel;
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
 use avpud::driver::{Engine, IrqVerdict};
-use avpud::hw::regs::Reg;
 use avpud::job::{ChannelKey, EncodeJob, EngineId, JobId};
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
+use avpud::mem::{ByteLen, RegionOffset};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -23,48 +21,22 @@ struct Apart {
     inside: u64,
 }
 
-impl Apart {
-    fn with<T>(&mut self, action: impl FnOnce(&mut VirtualModel) -> T) -> T {
+impl Around for Apart {
+    type Inner = VirtualModel;
+
+    fn inner(&self) -> &VirtualModel {
+        &self.device
+    }
+
+    fn inner_mut(&mut self) -> &mut VirtualModel {
+        &mut self.device
+    }
+
+    fn access<T>(&mut self, action: impl FnOnce(&mut VirtualModel) -> T) -> T {
         let before = count();
         let result = action(&mut self.device);
         self.inside += count() - before;
         result
-    }
-}
-
-impl Device for Apart {
-    fn capabilities(&self) -> &Capabilities {
-        self.device.capabilities()
-    }
-
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.with(|device| device.read(register))
-    }
-
-    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.with(|device| device.write(register, value))
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.device.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.with(|device| device.flush(region, offset, len, direction))
-    }
-
-    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
-        self.device.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.device.withdraw(range)
     }
 }
 
@@ -73,7 +45,8 @@ fn a_picture_is_started_judged_and_copied_out_without_an_allocation() {
     let setup = fixed_quality(64, 48, 10, 30);
     let device = VirtualModel::new("body=pattern,pace=free", &[], None).expect("a model");
     let arena = device.capabilities().arena;
-    let mut engine = Engine::bring_up(Apart { device, inside: 0 }).expect("the model answers");
+    let mut engine =
+        Engine::bring_up(Wrapped(Apart { device, inside: 0 })).expect("the model answers");
     let half = arena.len().get() / 2;
     let part = |offset, len| {
         arena
@@ -108,7 +81,7 @@ fn a_picture_is_started_judged_and_copied_out_without_an_allocation() {
         };
         id = id.next();
         engine.start(&job).expect("started");
-        let line = engine.device().with(|device| {
+        let line = engine.device().access(|device| {
             device.advance_to(device.now_us() + 1_000);
             device.take_irq().expect("an interrupt")
         });

@@ -4,12 +4,11 @@ use avpu_client::proto::report::{LeaseReport, Purpose};
 use avpu_client::proto::request::Page;
 use avpu_client::{Channel, ChannelConfig, Client, Frame, Outcome};
 use avpu_proto::types::FrameEnd;
+use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::in_process::InProcess;
 use avpud::device::error::DeviceError;
 use avpud::device::model::{self, Model};
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
-use avpud::hw::regs::Reg;
-use avpud::mem::map::MappedRegion;
+use avpud::device::{Caching, Device, Export};
 use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 use avpud::server::End;
 use std::sync::Arc;
@@ -27,31 +26,15 @@ struct Careless {
     writes_beyond: Arc<AtomicBool>,
 }
 
-impl Device for Careless {
-    fn capabilities(&self) -> &Capabilities {
-        self.device.capabilities()
+impl Around for Careless {
+    type Inner = Model;
+
+    fn inner(&self) -> &Model {
+        &self.device
     }
 
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.device.read(register)
-    }
-
-    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.device.write(register, value)
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.device.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.device.flush(region, offset, len, direction)
+    fn inner_mut(&mut self) -> &mut Model {
+        &mut self.device
     }
 
     fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
@@ -63,10 +46,6 @@ impl Device for Careless {
                 .expect("inside");
         }
         self.device.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.device.withdraw(range)
     }
 }
 
@@ -105,10 +84,10 @@ fn memory_that_was_written_beyond_is_told_counted_and_not_given_out_again() {
     let daemon = InProcess::start(move || {
         let opened = model::open("body=pattern,pace=free", &[], None);
         let (device, interrupts, canceller) = opened.expect("the model starts");
-        let device = Careless {
+        let device = Wrapped(Careless {
             device,
             writes_beyond: careless,
-        };
+        });
         (device, interrupts, canceller)
     });
     let client = Client::connect(daemon.socket()).expect("it takes connections");

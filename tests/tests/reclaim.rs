@@ -5,15 +5,14 @@ use avpu_client::proto::event::Event;
 use avpu_client::proto::report::{LeaseReport, Purpose};
 use avpu_client::proto::request::Page;
 use avpu_client::{Channel, ChannelConfig, Client, ClientError, Frame};
+use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::daemon::{Daemon, program};
 use avpu_tests::in_process::InProcess;
 use avpud::config::Config;
+use avpud::device::Export;
 use avpud::device::error::DeviceError;
 use avpud::device::model::{self, Model};
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
-use avpud::hw::regs::Reg;
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
+use avpud::mem::PhysRange;
 use avpud::server::End;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -25,31 +24,15 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
 /// A model whose buffers only capture hardware reaches, as on a camera for clients without the right to map memory.
 struct Bare(Model);
 
-impl Device for Bare {
-    fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
+impl Around for Bare {
+    type Inner = Model;
+
+    fn inner(&self) -> &Model {
+        &self.0
     }
 
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.0.read(register)
-    }
-
-    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.0.write(register, value)
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.0.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.0.flush(region, offset, len, direction)
+    fn inner_mut(&mut self) -> &mut Model {
+        &mut self.0
     }
 
     fn export(&mut self, _: PhysRange) -> Result<Export<'_>, DeviceError> {
@@ -135,7 +118,7 @@ fn what_capture_hardware_may_still_fill_waits_for_the_operators_word() {
     let daemon = InProcess::start_with(config, || {
         let opened = model::open("body=pattern,pace=free", &[], None);
         let (device, interrupts, canceller) = opened.expect("the model starts");
-        (Bare(device), interrupts, canceller)
+        (Wrapped(Bare(device)), interrupts, canceller)
     });
     let (client, channel) = connect(daemon.socket());
     let buffers = channel.lease(1).expect("there is room");

@@ -3,15 +3,13 @@
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
 use avpu_proto::types::Join;
 use avpu_tests::alloc::{CountingAllocator, count};
+use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::daemon::Scratch;
 use avpud::config::Config;
-use avpud::device::error::{DeviceError, WaitError};
+use avpud::device::IrqSource;
+use avpud::device::error::WaitError;
 use avpud::device::model::{self, Model, ModelInterrupts};
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection, IrqSource};
 use avpud::hw::irq::IrqLine;
-use avpud::hw::regs::Reg;
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, raise};
@@ -49,50 +47,24 @@ struct Counted {
     counts: Arc<Counts>,
 }
 
-impl Counted {
-    fn with<T>(&mut self, action: impl FnOnce(&mut Model) -> T) -> T {
+impl Around for Counted {
+    type Inner = Model;
+
+    fn inner(&self) -> &Model {
+        &self.device
+    }
+
+    fn inner_mut(&mut self) -> &mut Model {
+        &mut self.device
+    }
+
+    fn access<T>(&mut self, action: impl FnOnce(&mut Model) -> T) -> T {
         let before = count();
         let own = before - self.inside;
         self.counts.main_loop.store(small(own), Ordering::SeqCst);
         let result = action(&mut self.device);
         self.inside += count() - before;
         result
-    }
-}
-
-impl Device for Counted {
-    fn capabilities(&self) -> &Capabilities {
-        self.device.capabilities()
-    }
-
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.with(|device| device.read(register))
-    }
-
-    fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.with(|device| device.write(register, value))
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.device.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.with(|device| device.flush(region, offset, len, direction))
-    }
-
-    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
-        self.device.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.device.withdraw(range)
     }
 }
 
@@ -131,11 +103,11 @@ fn neither_thread_of_the_daemon_allocates_for_a_picture() {
             let opened = model::open("pace=free", &[], None);
             let (device, source, canceller) = opened.expect("the model starts");
             let encoder = Encoder {
-                device: Counted {
+                device: Wrapped(Counted {
                     device,
                     inside: 0,
                     counts: Arc::clone(&counts),
-                },
+                }),
                 interrupts: CountedWait {
                     source,
                     inside: 0,

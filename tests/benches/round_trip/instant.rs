@@ -1,15 +1,12 @@
 //! A device that has finished a picture when the write that starts it returns: the model in virtual time, of which
 //! all passes at once. What is left between a frame and its packet is the daemon's own, and the time spent in here.
 
+use avpu_tests::around::{Around, Wrapped};
 use avpud::device::error::{DeviceError, WaitError};
 use avpud::device::model::VirtualModel;
-use avpud::device::{
-    Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource,
-};
+use avpud::device::{Device, IrqCanceller, IrqSource};
 use avpud::hw::irq::IrqLine;
 use avpud::hw::regs::Reg;
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,19 +34,19 @@ struct Raised {
 }
 
 /// Opens one; `spent_us` is kept at the microseconds spent inside of it.
-pub(crate) fn open(spent_us: Arc<AtomicUsize>) -> (Instantly, Lines, Cancel) {
+pub(crate) fn open(spent_us: Arc<AtomicUsize>) -> (Wrapped<Instantly>, Lines, Cancel) {
     let model = VirtualModel::new("body=pattern,pace=free", &[], None).expect("a model");
     let counter = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_SEMAPHORE);
     let lines = Arc::new(Raised {
         queue: Mutex::new(VecDeque::new()),
         counter: counter.expect("an event counter"),
     });
-    let device = Instantly {
+    let device = Wrapped(Instantly {
         model,
         lines: Arc::clone(&lines),
         spent_us,
         spent: Duration::ZERO,
-    };
+    });
     (device, Lines(Arc::clone(&lines)), Cancel(lines))
 }
 
@@ -64,8 +61,18 @@ impl Raised {
     }
 }
 
-impl Instantly {
-    fn timed<T>(&mut self, action: impl FnOnce(&mut VirtualModel) -> T) -> T {
+impl Around for Instantly {
+    type Inner = VirtualModel;
+
+    fn inner(&self) -> &VirtualModel {
+        &self.model
+    }
+
+    fn inner_mut(&mut self) -> &mut VirtualModel {
+        &mut self.model
+    }
+
+    fn access<T>(&mut self, action: impl FnOnce(&mut VirtualModel) -> T) -> T {
         let start = Instant::now();
         let result = action(&mut self.model);
         self.spent += start.elapsed();
@@ -73,19 +80,9 @@ impl Instantly {
         self.spent_us.store(us, Ordering::Relaxed);
         result
     }
-}
-
-impl Device for Instantly {
-    fn capabilities(&self) -> &Capabilities {
-        self.model.capabilities()
-    }
-
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.timed(|model| model.read(register))
-    }
 
     fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.timed(|model| {
+        self.access(|model| {
             model.write(register, value)?;
             while let Some(at) = model.next_event_us() {
                 model.advance_to(at);
@@ -96,28 +93,6 @@ impl Device for Instantly {
             self.lines.raise(Some(line));
         }
         Ok(())
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.model.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.timed(|model| model.flush(region, offset, len, direction))
-    }
-
-    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
-        self.model.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.model.withdraw(range)
     }
 }
 

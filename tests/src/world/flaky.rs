@@ -1,11 +1,10 @@
 //! The model in virtual time, of which an access now and then fails, and that remembers what was started.
 
+use crate::around::Around;
+use avpud::device::Device;
 use avpud::device::error::DeviceError;
 use avpud::device::model::VirtualModel;
-use avpud::device::{Caching, Capabilities, Device, Export, FlushDirection};
 use avpud::hw::regs::{Core, CoreReg, Reg};
-use avpud::mem::map::MappedRegion;
-use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 
 /// A device with bad days.
 pub(super) struct Flaky {
@@ -55,44 +54,29 @@ impl Flaky {
     }
 }
 
-impl Device for Flaky {
-    fn capabilities(&self) -> &Capabilities {
-        self.model.capabilities()
+impl Around for Flaky {
+    type Inner = VirtualModel;
+
+    fn inner(&self) -> &VirtualModel {
+        &self.model
     }
 
-    fn read(&mut self, register: Reg) -> Result<u32, DeviceError> {
-        self.stumble()?;
-        self.model.read(register)
+    fn inner_mut(&mut self) -> &mut VirtualModel {
+        &mut self.model
+    }
+
+    fn before_register(&mut self) -> Result<(), DeviceError> {
+        self.stumble()
+    }
+
+    fn before_flush(&mut self) -> Result<(), DeviceError> {
+        self.stumble()
     }
 
     fn write(&mut self, register: Reg, value: u32) -> Result<(), DeviceError> {
-        self.stumble()?;
         if register == Reg::Core(Core::Video, CoreReg::ListAddress) {
             self.list = Some(value);
         }
         self.model.write(register, value)
-    }
-
-    fn map(&mut self, range: PhysRange, caching: Caching) -> Result<MappedRegion, DeviceError> {
-        self.model.map(range, caching)
-    }
-
-    fn flush(
-        &mut self,
-        region: &MappedRegion,
-        offset: RegionOffset,
-        len: ByteLen,
-        direction: FlushDirection,
-    ) -> Result<(), DeviceError> {
-        self.stumble()?;
-        self.model.flush(region, offset, len, direction)
-    }
-
-    fn export(&mut self, range: PhysRange) -> Result<Export<'_>, DeviceError> {
-        self.model.export(range)
-    }
-
-    fn withdraw(&mut self, range: PhysRange) -> Result<(), DeviceError> {
-        self.model.withdraw(range)
     }
 }

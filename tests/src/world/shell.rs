@@ -3,6 +3,7 @@
 //! As in the daemon, all outputs of one input are carried out before the next one; a session that ended is told of when
 //! they are; a picture whose interrupt came before its write-back is looked for again.
 
+use crate::around::Wrapped;
 use crate::world::client::Client;
 use crate::world::flaky::Flaky;
 use crate::world::hands::Channel;
@@ -30,7 +31,7 @@ use avpud::server::{Machine, broker_config};
 pub(super) struct Shell {
     pub(super) now: Micros,
     pub(super) broker: Broker,
-    pub(super) engine: Engine<Flaky>,
+    pub(super) engine: Engine<Wrapped<Flaky>>,
     pub(super) oracle: Oracle,
     pub(super) trace: Trace,
     /// Where a session's key points.
@@ -76,7 +77,7 @@ impl Shell {
         let config = config(model.capabilities(), window);
         let now = Micros::new(1_000_000);
         let channels = usize::from(config.channels_max);
-        let mut engine = Engine::bring_up(Flaky::new(model)).expect("the model answers");
+        let mut engine = Engine::bring_up(Wrapped(Flaky::new(model))).expect("the model answers");
         engine.device().model().advance_to(1_000_000);
         Self {
             now,
