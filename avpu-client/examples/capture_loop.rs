@@ -208,6 +208,8 @@ fn write(output: &mut impl Write, next: Next<'_>) -> Result<(), Box<dyn Error>> 
     match next {
         Next::Packet(packet) => output.write_all(packet.bytes)?,
         Next::Gap { cause, count } => eprintln!("missed {count} packets: {cause:?}"),
+        // The packet that follows has the parameter sets: a raw stream just goes on.
+        Next::FormatChanged(new) => eprintln!("now {}x{}", new.width, new.height),
         Next::EndOfStream(_) => {}
     }
     Ok(())

@@ -82,6 +82,6 @@ fn write(output: &mut impl Write, next: Next<'_>) -> Result<u32, Box<dyn Error>>
             Ok(1)
         }
         Next::Gap { cause, count } => Err(format!("missed {count} packets: {cause:?}").into()),
-        Next::EndOfStream(_) => Err("expected a packet, found the end of the stream".into()),
+        other => Err(format!("expected a packet, found {other:?}").into()),
     }
 }

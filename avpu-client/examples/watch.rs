@@ -38,6 +38,7 @@ fn watch(channel: &str) -> Result<(), Box<dyn Error>> {
         match reader.next_packet(None) {
             Ok(Next::Packet(packet)) => output.write_all(packet.bytes)?,
             Ok(Next::Gap { cause, count }) => eprintln!("missed {count} packets: {cause:?}"),
+            Ok(Next::FormatChanged(new)) => eprintln!("now {}x{}", new.width, new.height),
             Ok(Next::EndOfStream(end)) => {
                 eprintln!("end of the stream after {} packets", end.packets);
                 return Ok(());

@@ -3,7 +3,7 @@
 use crate::buffer::{Buffer, Lease};
 use crate::mem::ring::Ring;
 use avpu_proto::error::Refusal;
-use avpu_proto::event::{EndOfStream, Event, Gap, Packet, SourceReleased};
+use avpu_proto::event::{EndOfStream, Event, FormatChanged, Gap, Packet, SourceReleased};
 use avpu_proto::reply::{ChannelOpened, Subscribed};
 use avpu_proto::request::{ImportBuffer, OpenChannel, RegisterRegion, Subscribe};
 use avpu_proto::types::{Address, ChannelId, FrameEnd, FrameNumber, RegionId, Sequence};
@@ -113,6 +113,7 @@ pub(crate) struct ChannelSlot {
 pub(crate) enum Arrived {
     Packet(Packet),
     Gap(Gap),
+    Format(FormatChanged),
     End(EndOfStream),
     /// The connection was replaced: packets of the old one are gone.
     Restarted,
@@ -201,6 +202,7 @@ impl Ledger {
         match event {
             Event::Packet(packet) => self.arrive(Arrived::Packet(packet)),
             Event::Gap(gap) => self.arrive(Arrived::Gap(gap)),
+            Event::FormatChanged(format) => self.arrive(Arrived::Format(format)),
             Event::SourceReleased(released) => self.release(released),
             Event::EndOfStream(end) => {
                 if let Some(slot) = self.channel(end.channel) {
@@ -213,8 +215,7 @@ impl Ledger {
             | Event::Shutdown
             | Event::LeaseRevoking(_)
             | Event::LeaseRevoked(_)
-            | Event::TicketBreached(_)
-            | Event::FormatChanged(_) => {
+            | Event::TicketBreached(_) => {
                 // News of states: where nobody takes them, the oldest are the least worth.
                 if self.events.len() == WAITING_MAX {
                     self.events.pop_front();
@@ -288,6 +289,7 @@ impl Ledger {
         let subscription = match &arrived {
             Arrived::Packet(packet) => Some(packet.subscription),
             Arrived::Gap(gap) => Some(gap.subscription),
+            Arrived::Format(format) => Some(format.subscription),
             Arrived::End(end) => end.subscription,
             Arrived::Restarted => None,
         };

@@ -20,8 +20,9 @@
 //!
 //! [`Client`], [`Channel`] and [`Reader`] share one connection, from any thread. A submitted [`Buffer`] belongs to
 //! the library until [`Channel::next_released`] gives it back. A packet is copied out of the ring before anybody
-//! sees it: a copy that lost the race against the daemon is a [`Next::Gap`]. When the daemon goes away every call
-//! answers [`ClientError::Disconnected`] at once; [`Client::reconnect`] restores what was open.
+//! sees it: a copy that lost the race against the daemon is a [`Next::Gap`]. Before the first packet of another size
+//! comes [`Next::FormatChanged`]. When the daemon goes away every call answers [`ClientError::Disconnected`] at once;
+//! [`Client::reconnect`] restores what was open.
 //!
 //! Below that, [`session`] is the protocol without I/O for those who bring their own loop, and [`sys`] receives the
 //! descriptors that come with it.

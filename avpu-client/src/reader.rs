@@ -5,7 +5,7 @@ use crate::connection::{Connection, Tag, deadline};
 use crate::error::ClientError;
 use crate::ledger::{Arrived, Key, ReaderSlot};
 use crate::mem::ring::{Ring, RingFault};
-use avpu_proto::event::{EndOfStream, GapReason, Packet as PacketMeta};
+use avpu_proto::event::{EndOfStream, FormatChanged, GapReason, Packet as PacketMeta};
 use avpu_proto::reply::{IdrPromised, Reply, Subscribed};
 use avpu_proto::request::{ReleasePackets, Request, RequestIdr, Subscribe, Unsubscribe};
 use avpu_proto::types::PictureKind;
@@ -45,6 +45,9 @@ pub enum Next<'a> {
         /// How many, where it is known; otherwise 0.
         count: u32,
     },
+    /// The next packet, an IDR, and those behind it have another size, profile or frame rate than before, or than
+    /// [`Reader::subscribed`] said. Its parameter sets say the same.
+    FormatChanged(FormatChanged),
     /// The last packet was before this.
     EndOfStream(EndOfStream),
 }
@@ -109,7 +112,7 @@ impl Reader {
         subscribed.ok_or(ClientError::Disconnected)
     }
 
-    /// Waits for the next packet, gap or end, at most `timeout`; `None` waits for ever.
+    /// Waits for the next packet, gap, other format or end, at most `timeout`; `None` waits for ever.
     ///
     /// # Errors
     /// `Timeout`, or the connection is gone and what arrived before was taken.
@@ -131,7 +134,7 @@ impl Reader {
         }
     }
 
-    /// The next packet, gap or end, if there is one now: for a caller that waits at [`crate::Client::as_fd`].
+    /// The next packet, gap, other format or end, if there is one now: for a caller that waits at [`crate::Client::as_fd`].
     ///
     /// # Errors
     /// When the connection is gone and what arrived before was taken.
@@ -186,6 +189,7 @@ impl Reader {
                 let cause = GapCause::Told(gap.reason);
                 return Ok(Some(Taken::Gap(cause, gap.count)));
             }
+            Arrived::Format(format) => return Ok(Some(Taken::Format(format))),
             Arrived::End(end) => return Ok(Some(Taken::End(end))),
             Arrived::Restarted => {
                 self.awaits_idr = false;
@@ -226,6 +230,7 @@ impl Reader {
                 meta,
             }),
             Taken::Gap(cause, count) => Next::Gap { cause, count },
+            Taken::Format(format) => Next::FormatChanged(format),
             Taken::End(end) => Next::EndOfStream(end),
         }
     }
@@ -234,6 +239,7 @@ impl Reader {
 enum Taken {
     Packet(PacketMeta),
     Gap(GapCause, u32),
+    Format(FormatChanged),
     End(EndOfStream),
 }
 

@@ -31,7 +31,7 @@ pub enum Event {
     LeaseRevoked(LeaseRevoked),
     /// A frame waited longer than its channel's ticket says. Sent to the owner, and to connections that asked with `Watch`.
     TicketBreached(TicketBreached),
-    /// The packets of a subscription have another format from now on.
+    /// The packets of a subscription have another format from the next one on.
     FormatChanged(FormatChanged),
 }
 
@@ -180,12 +180,12 @@ pub struct TicketBreached {
     pub breaches: u32,
 }
 
-/// Another format begins.
+/// Another format begins. The next packet of the subscription is the first that has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormatChanged {
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// The first packet that has it; an IDR.
+    /// That packet; an IDR.
     pub first: Sequence,
     /// Visible width.
     pub width: u16,

@@ -201,11 +201,11 @@ pub struct Subscribed {
     pub first: Sequence,
     /// Codec.
     pub codec: Codec,
-    /// Visible width.
+    /// Visible width of the first packet, as far as it is known.
     pub width: u16,
-    /// Visible height.
+    /// Visible height of the first packet.
     pub height: u16,
-    /// Stated frame rate.
+    /// Pictures a second that are encoded.
     pub fps: FrameRate,
 }
 

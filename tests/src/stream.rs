@@ -90,8 +90,10 @@ fn encode_one(
             sse_luma: packet.meta.sse_luma,
         },
         Next::Gap { .. } => return Err(ClientError::Misuse("expected a packet, found a gap")),
-        Next::EndOfStream(_) => {
-            return Err(ClientError::Misuse("expected a packet, found the end"));
+        Next::FormatChanged(_) | Next::EndOfStream(_) => {
+            return Err(ClientError::Misuse(
+                "expected a packet, found no more of this stream",
+            ));
         }
     };
     let released = channel.next_released(Some(PATIENCE))?;

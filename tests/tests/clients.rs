@@ -255,7 +255,7 @@ fn pictures_submitted_without_waiting_all_end_and_decode() {
                 match reader.next_packet(None).unwrap() {
                     Next::Packet(packet) => stream.extend_from_slice(packet.bytes),
                     Next::EndOfStream(end) => return end.packets,
-                    gap @ Next::Gap { .. } => panic!("{gap:?}"),
+                    other => panic!("expected a packet, found {other:?}"),
                 }
             }
         });

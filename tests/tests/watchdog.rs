@@ -95,7 +95,7 @@ impl Camera {
                     self.diary.packets.push(packet);
                 }
                 Next::Gap { cause, count } => self.diary.gaps.push((before, cause, count)),
-                Next::EndOfStream(_) => panic!("expected a packet, found the end"),
+                other => panic!("expected a packet, found {other:?}"),
             }
         }
         end

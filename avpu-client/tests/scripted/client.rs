@@ -2,7 +2,9 @@
 
 use crate::fake::{BASE, CHANNEL, Daemon, FakeRing, SUBSCRIPTION, client_of, layout, shared_file};
 use avpu_client::proto::error::{ErrorCode, Refusal};
-use avpu_client::proto::event::{EndOfStream, Event, Gap, GapReason, SourceReleased};
+use avpu_client::proto::event::{
+    EndOfStream, Event, FormatChanged, Gap, GapReason, SourceReleased,
+};
 use avpu_client::proto::frame::{RequestId, encode_event, encode_reply};
 use avpu_client::proto::record::Record;
 use avpu_client::proto::reply::{IdrPromised, Listing, Reply, Submitted};
@@ -254,6 +256,36 @@ fn a_copy_that_lost_the_race_is_a_gap_and_the_next_packet_an_idr() {
     let told = reader.next_packet(None).unwrap();
     let cause = GapCause::Told(GapReason::Overrun);
     assert_eq!(told, Next::Gap { cause, count: 2 });
+    drop((reader, client));
+    daemon.join().unwrap();
+}
+
+#[test]
+fn another_format_is_told_before_the_first_packet_that_has_it() {
+    let format = FormatChanged {
+        subscription: SUBSCRIPTION,
+        first: Sequence::new(1),
+        width: 640,
+        height: 368,
+        ..FormatChanged::default()
+    };
+    let (client, daemon) = client_of(move |daemon| {
+        let mut ring = FakeRing::new(1, CHANNEL);
+        daemon.subscribe(&ring);
+        daemon.event(&ring.put(b"small", PictureKind::Idr));
+        daemon.event(&Event::FormatChanged(format));
+        daemon.event(&ring.put(b"large", PictureKind::Idr));
+        while daemon.next_request().is_some() {}
+    });
+    let mut reader = client.subscribe("main", Join::LastIdr).unwrap();
+    let next = reader.next_packet(None).unwrap();
+    assert!(matches!(next, Next::Packet(packet) if packet.bytes == b"small"));
+    assert_eq!(
+        reader.next_packet(None).unwrap(),
+        Next::FormatChanged(format)
+    );
+    let next = reader.next_packet(None).unwrap();
+    assert!(matches!(next, Next::Packet(packet) if packet.bytes == b"large"));
     drop((reader, client));
     daemon.join().unwrap();
 }

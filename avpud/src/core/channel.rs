@@ -15,6 +15,7 @@ use crate::core::cost::PictureCost;
 use crate::core::decimation::Decimation;
 use crate::core::delivery::{PacketPicture, Reservation, Ring, after};
 use crate::core::event::SessionKey;
+use crate::core::format::Format;
 use crate::core::keyframe::KeyFrames;
 use crate::core::liveness::Liveness;
 use crate::core::overload::HeldSubmit;
@@ -140,6 +141,8 @@ pub(super) struct InFlight {
     pub(super) header_len: ByteLen,
     /// Where the NAL units begin; the header has all start codes.
     pub(super) nal_units: [NalUnit; NAL_UNITS_MAX],
+    /// The channel's when it was started.
+    pub(super) format: Format,
     /// What it refers to was not delivered.
     pub(super) reference_lost: bool,
 }

@@ -5,6 +5,7 @@
 //! room never waits for anybody: the oldest packets are forgotten and readers find out
 //! ([`Reader::revoke_before`](super::reader::Reader::revoke_before)).
 
+use crate::core::format::Format;
 use crate::core::time::Micros;
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureKind;
@@ -49,6 +50,8 @@ pub(super) struct PacketPicture {
     pub(super) buffer_permille: u16,
     /// Where its NAL units begin.
     pub(super) nal_units: [NalUnit; NAL_UNITS_MAX],
+    /// What an IDR looks like, and the pictures up to the next one.
+    pub(super) format: Format,
     /// Somebody had asked for it. Known once it is delivered.
     pub(super) asked_for: bool,
 }
@@ -285,6 +288,7 @@ mod tests {
             qp_mean: 30,
             buffer_permille: 0,
             nal_units: Default::default(),
+            format: Format::default(),
             asked_for: false,
         }
     }

@@ -105,6 +105,7 @@ impl Broker {
             qp: picture.qp.value(),
             header_len,
             nal_units: nal_units(&picture.header),
+            format: channel.format(),
             reference_lost: false,
         });
         channel.stats.wait.record(now.since_us(frame.accepted));
@@ -281,6 +282,7 @@ impl Broker {
                 qp_mean: qp_mean(&picture.stats, macroblocks).unwrap_or(flight.qp),
                 buffer_permille: channel.coder.buffer_permille(),
                 nal_units: flight.nal_units,
+                format: flight.format,
                 asked_for: false,
             },
         });

@@ -20,6 +20,7 @@ mod engine;
 pub mod event;
 mod explaining;
 mod fitting;
+mod format;
 mod heap;
 mod histogram;
 mod importing;

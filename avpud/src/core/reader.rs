@@ -3,11 +3,12 @@
 //! A reader has a place in the sequence of packets and catches up while it has credits and its claim, the bytes that it
 //! was sent and has not released, stays within half the ring. Nothing waits for it: when its packets are overwritten
 //! its claim is void, and when its place is overwritten it jumps. Either way it misses packets, goes on at an IDR and is
-//! told so with one [`Gap`], just before that IDR. So a reader that does not read gets no more events than it has
-//! credits, and at most one gap for each.
+//! told so with one [`Gap`], just before that IDR. A picture of another format than the last is told of just before it.
+//! So a reader that does not read gets no more packets than it has credits, and at most one gap and one format for each.
 
 use crate::core::delivery::{Ring, RingPacket, after, distance, precedes};
 use crate::core::event::SessionKey;
+use crate::core::format::Format;
 use crate::picture::PictureKind;
 use avpu_proto::event::{Event, Gap, GapReason, Packet};
 use avpu_proto::types::{self, Sequence, SubscriptionId, TimeUs};
@@ -27,6 +28,8 @@ pub(super) struct Reader {
     /// The first packet not sent.
     next: Sequence,
     place: Place,
+    /// The format that it was told last.
+    format: Format,
 }
 
 #[derive(Debug)]
@@ -51,13 +54,14 @@ struct Missed {
 }
 
 impl Reader {
-    /// A reader that starts at the IDR `start`, or at the next one.
+    /// A reader that starts at the IDR `start`, or at the next one, and was told that this has `format`.
     pub(super) fn new(
         session: SessionKey,
         id: SubscriptionId,
         credits: u16,
         start: Option<Sequence>,
         ring: &Ring,
+        format: Format,
     ) -> Self {
         let credits = usize::from(credits);
         Self {
@@ -68,6 +72,7 @@ impl Reader {
             claimed_bytes: 0,
             next: start.unwrap_or(ring.next_sequence()),
             place: Place::AwaitsIdr { missed: None },
+            format,
         }
     }
 
@@ -105,6 +110,12 @@ impl Reader {
                         count: packet.lost_before,
                         reason: GapReason::Lost,
                     }));
+                }
+                let format = packet.picture.format;
+                if packet.picture.kind == PictureKind::Idr && self.format != format {
+                    self.format = format;
+                    let changed = format.event(self.id, packet.sequence);
+                    return Some(Event::FormatChanged(changed));
                 }
                 Some(self.take(&packet, ring))
             }

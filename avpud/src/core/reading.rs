@@ -54,11 +54,10 @@ impl Broker {
         if asks {
             channel.ask_for_idr(session, now);
         }
-        let reader = Reader::new(session, id, credits, start, &channel.ring);
-        let parameters = &channel.parameters;
-        let size = parameters.setup.geometry.visible();
-        // Both sides lie below the largest side of a picture, which 16 bits hold.
-        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+        // A channel that was changed lately begins with pictures of the past that do not look as it will.
+        let past = start.and_then(|start| channel.ring.packet(start));
+        let format = past.map_or(channel.format(), |packet| packet.picture.format);
+        let reader = Reader::new(session, id, credits, start, &channel.ring, format);
         let reply = Reply::Subscribed(Subscribed {
             subscription: id,
             channel: channel.id,
@@ -67,10 +66,10 @@ impl Broker {
             ring_bytes: channel.ring.data_bytes(),
             credits,
             first: reader.next(),
-            codec: parameters.codec,
-            width: side(size.width()),
-            height: side(size.height()),
-            fps: parameters.fps,
+            codec: channel.parameters.codec,
+            width: format.width,
+            height: format.height,
+            fps: format.fps,
         });
         channel.readers.push(reader);
         self.subscription_next = SubscriptionId::new(id.value().wrapping_add(1));

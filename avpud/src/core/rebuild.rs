@@ -2,10 +2,10 @@
 //! ring, its readers, its place in every count.
 //!
 //! The memory of the new pictures is leased before that of the old ones is given up, so a change that does not fit is
-//! refused and changes nothing. What follows is a stream of its own; readers are told before its first packet.
+//! refused and changes nothing. What follows is a stream of its own; readers are told just before its first packet.
 
 use crate::core::broker::{Answer, Broker};
-use crate::core::channel::{Channel, Life};
+use crate::core::channel::Life;
 use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
 use crate::core::event::{Attach, Guards, Output, SessionKey};
@@ -16,7 +16,6 @@ use crate::core::refusal::Refusal;
 use crate::core::ticket;
 use crate::job::ChannelKey;
 use crate::mem::addr::ByteLen;
-use avpu_proto::event::{Event, FormatChanged};
 use avpu_proto::report::Purpose;
 
 /// What a channel becomes once the shell has made room for it.
@@ -101,38 +100,11 @@ impl Broker {
         } else {
             self.retire(old, false);
         }
-        self.tell_format(key);
         let Some(channel) = self.channel(key) else {
             return;
         };
         let reply = self.reconfigured(channel, new.clamped);
         self.reply(new.session, new.request, reply, Attach::Nothing);
-    }
-
-    /// Tells every reader what the next packet will be.
-    fn tell_format(&mut self, key: ChannelKey) {
-        let Some(channel) = self.channel(key) else {
-            return;
-        };
-        let (width, height) = channel.visible_size();
-        let told: Vec<(SessionKey, Event)> = channel
-            .readers
-            .iter()
-            .map(|reader| {
-                let changed = FormatChanged {
-                    subscription: reader.id,
-                    first: channel.ring.next_sequence(),
-                    width,
-                    height,
-                    profile: channel.parameters.profile,
-                    fps: channel.parameters.fps_out,
-                };
-                (reader.session, Event::FormatChanged(changed))
-            })
-            .collect();
-        for (session, event) in told {
-            self.event(session, event);
-        }
     }
 
     /// A channel has other parameters from now on, in everything but the coder and the memory.
@@ -150,15 +122,5 @@ impl Broker {
         channel.parameters = parameters;
         self.arbiter.change(key, share);
         self.offer(key);
-    }
-}
-
-impl Channel {
-    /// Visible width and height as the wire has them.
-    pub(super) fn visible_size(&self) -> (u16, u16) {
-        let size = self.parameters.setup.geometry.visible();
-        // Both sides lie below the largest side of a picture, which 16 bits hold.
-        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
-        (side(size.width()), side(size.height()))
     }
 }

@@ -12,6 +12,7 @@ use crate::core::broker::{Answer, Broker};
 use crate::core::change;
 use crate::core::channel::{Channel, Life};
 use crate::core::event::{Output, SessionKey};
+use crate::core::format::Format;
 use crate::core::intake::wrong_state;
 use crate::core::parameters::Parameters;
 use crate::core::refusal::Refusal;
@@ -149,7 +150,7 @@ impl Broker {
     }
 
     pub(super) fn reconfigured(&self, channel: &Channel, clamped: Vec<String>) -> Reply {
-        let (width, height) = channel.visible_size();
+        let Format { width, height, .. } = channel.format();
         Reply::Reconfigured(Reconfigured {
             channel: channel.id,
             first: channel.sequence_next_started(),

@@ -9,14 +9,16 @@ use crate::core::broker::{Answer, Broker};
 use crate::core::channel::Life;
 use crate::core::delivery::PacketPicture;
 use crate::core::event::{Attach, SessionKey};
+use crate::core::format::Format;
 use crate::core::intake::wrong_state;
 use crate::core::refusal::Refusal;
+use crate::core::time::Micros;
 use crate::job::ChannelKey;
 use crate::picture::PictureKind;
 use avpu_proto::limits::NAL_UNITS_MAX;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Drain, Flush, Reset, Resume};
-use avpu_proto::types::{DropReason, NalUnit};
+use avpu_proto::types::{DropReason, FrameNumber, NalUnit};
 
 impl Broker {
     pub(super) fn drain(&mut self, session: SessionKey, request: u16, which: Drain) -> Answer {
@@ -42,7 +44,7 @@ impl Broker {
         };
         channel.life = Life::Drained { keep };
         if keep {
-            let last = PacketPicture::last(now, channel.frame_next);
+            let last = PacketPicture::last(now, channel.frame_next, channel.format());
             channel.ring.mark(channel.lost_before, last);
             channel.lost_before = 0;
             self.revoke_overwritten(key);
@@ -111,7 +113,7 @@ impl Broker {
 
 impl PacketPicture {
     /// The empty packet behind the last one of a channel whose next frame would be `frame`.
-    const fn last(now: crate::core::time::Micros, frame: avpu_proto::types::FrameNumber) -> Self {
+    const fn last(now: Micros, frame: FrameNumber, format: Format) -> Self {
         Self {
             kind: PictureKind::P,
             is_last: true,
@@ -126,6 +128,7 @@ impl PacketPicture {
             qp_mean: 0,
             buffer_permille: 0,
             nal_units: [NO_NAL_UNIT; NAL_UNITS_MAX],
+            format,
             asked_for: false,
         }
     }

@@ -158,6 +158,7 @@ fn read(mut reader: Reader, out: Option<&Path>) -> Result<Read, Box<dyn Error>> 
                 read.sse_luma += packet.meta.sse_luma;
             }
             Next::Gap { count, .. } => read.missed += count.max(1),
+            Next::FormatChanged(_) => {}
             Next::EndOfStream(_) => break,
         }
     }

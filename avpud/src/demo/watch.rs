@@ -35,6 +35,7 @@ pub(super) fn run(wish: &Wish) -> Result<(), Box<dyn Error>> {
                 }
             }
             Next::Gap { count, .. } => watched.missed += count.max(1),
+            Next::FormatChanged(_) => {}
             Next::EndOfStream(_) => break,
         }
     }

@@ -271,6 +271,7 @@ impl Encode {
                 Some(Next::Gap { cause, count }) => {
                     eprintln!("avpucat: {count} packets are missing: {cause:?}");
                 }
+                Some(Next::FormatChanged(format)) => self.progress.change_format(&format),
                 Some(Next::EndOfStream(_)) => self.stream_ended = true,
             }
             moved = true;

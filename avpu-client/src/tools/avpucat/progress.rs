@@ -1,6 +1,8 @@
 //! The line that tells a person at a terminal how it goes.
 
 use crate::source::FrameRate;
+use avpu_proto::event::FormatChanged;
+use avpu_proto::types::Profile;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -58,6 +60,15 @@ impl Progress {
         self.show();
     }
 
+    /// The stream goes on in another format. What is written needs no help: its parameter sets are in the next packet.
+    pub(crate) fn change_format(&mut self, format: &FormatChanged) {
+        self.fps = format.fps;
+        if self.terminal && self.shown.take().is_some() {
+            eprint!("\r\x1b[K");
+        }
+        eprintln!("avpucat: {}", format_sentence(format));
+    }
+
     fn show(&mut self) {
         if !self.terminal {
             return;
@@ -83,6 +94,19 @@ impl Progress {
             );
         }
     }
+}
+
+fn format_sentence(format: &FormatChanged) -> String {
+    let profile = match format.profile {
+        Profile::High => "high",
+        Profile::Main => "main",
+        Profile::Baseline => "baseline",
+    };
+    let FrameRate { num, den } = format.fps;
+    format!(
+        "from packet {} on the stream is {}x{}, profile {profile}, {num}/{den} pictures a second",
+        format.first, format.width, format.height
+    )
 }
 
 /// Frames, frames a second of real time, kbit in a second of the stream's time, dropped.

@@ -53,6 +53,7 @@ fn with_client(
                     eprintln!("avpucat: {count} packets are missing: {cause:?}");
                     progress.add_dropped(u64::from(count));
                 }
+                Some(Next::FormatChanged(format)) => progress.change_format(&format),
                 Some(Next::EndOfStream(_)) => ended = true,
             }
             moved = true;

@@ -5,6 +5,7 @@ mod channels;
 mod encoding;
 mod explaining;
 mod fitting;
+mod formats;
 mod guarantees;
 mod importing;
 mod key_frames;

@@ -49,14 +49,6 @@ fn a_drained_channel_takes_another_size_and_goes_on_for_its_readers() {
     assert_eq!(changed.effective.ring_bytes, reader.ring_bytes);
     assert_eq!(world.rebuilt.len(), 1);
     assert!(world.broker.pool.used_bytes() > before);
-    let events = world.other_events(viewer);
-    let told = events.iter().find_map(|event| match event {
-        Event::FormatChanged(format) => Some(*format),
-        _ => None,
-    });
-    let told = told.expect("readers are told");
-    assert_eq!(told.subscription, reader.subscription);
-    assert_eq!((told.width, told.height), (640, 368));
 
     let resume = Request::Resume(Resume { channel });
     assert_eq!(world.ask(app, resume), Reply::Done);
@@ -68,6 +60,14 @@ fn a_drained_channel_takes_another_size_and_goes_on_for_its_readers() {
     let job = world.finish(1000, 100);
     assert_eq!(job.kind, PictureKind::Idr);
     assert_eq!(job.source.len().get(), changed.effective.source.len_bytes);
+    let events = world.other_events(viewer);
+    let told = events.iter().find_map(|event| match event {
+        Event::FormatChanged(format) => Some(*format),
+        _ => None,
+    });
+    let told = told.expect("readers are told");
+    assert_eq!(told.subscription, reader.subscription);
+    assert_eq!((told.width, told.height), (640, 368));
     let packets = world.packets(viewer);
     assert_eq!(packets[0].sequence, told.first);
     assert_eq!(changed.first, told.first);
