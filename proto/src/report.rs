@@ -194,7 +194,7 @@ pub enum Purpose {
     Channel,
     /// Source buffers leased to a client.
     Source,
-    /// Its owner is gone but the encoder may still touch it.
+    /// Its owner is gone, but the encoder or something else may still touch it.
     Quarantine,
 }
 
@@ -230,6 +230,8 @@ pub struct LeaseReport {
     pub since_us: TimeUs,
     /// The lease, where it is one that `Revoke` can name.
     pub lease: Option<LeaseId>,
+    /// User that registered it and may do so again, where it is memory of another allocator in quarantine.
+    pub uid: Option<u32>,
 }
 
 /// The life of one frame. A time of 0 means that it did not come to that.

@@ -108,6 +108,7 @@ impl Broker {
             channel: tenancy.tenant.channel,
             since_us: TimeUs::new(tenancy.since.value()),
             lease: self.sources.held_in(tenancy.range),
+            uid: None,
         });
         let ring_bytes = self
             .all_channels()

@@ -136,7 +136,9 @@ pub(crate) fn memory(totals: &MemoryTotals, leases: &[LeaseReport]) -> String {
 
 /// Pieces of the memory.
 pub(super) fn leases(leases: &[LeaseReport]) -> String {
-    let mut table = Table::new(&["ADDRESS", "KiB>", "PURPOSE", "PID>", "CHANNEL>", "LEASE>"]);
+    let mut table = Table::new(&[
+        "ADDRESS", "KiB>", "PURPOSE", "PID>", "CHANNEL>", "LEASE>", "USER>",
+    ]);
     for lease in leases {
         let or_none = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
         table.push(vec![
@@ -146,6 +148,7 @@ pub(super) fn leases(leases: &[LeaseReport]) -> String {
             lease.pid.to_string(),
             or_none(lease.channel.map(|channel| channel.to_string())),
             or_none(lease.lease.map(|lease| lease.to_string())),
+            or_none(lease.uid.map(|uid| uid.to_string())),
         ]);
     }
     table.render()
@@ -241,6 +244,7 @@ mod tests {
         let with = LeaseReport {
             channel: Some(ChannelId::new(3)),
             lease: Some(LeaseId::new(3)),
+            uid: Some(1000),
             ..lease.clone()
         };
         let shown = memory(&MemoryTotals::default(), &[lease, with]);
@@ -248,7 +252,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.split(' ').next_back())
             .collect();
-        assert_eq!(ends[2..], ["-", "3"], "{shown}");
+        assert_eq!(ends[2..], ["-", "1000"], "{shown}");
         assert!(shown.contains("0x06000000"), "{shown}");
     }
 }
