@@ -26,6 +26,7 @@ impl Broker {
         for index in 0..self.config.channels_max {
             self.orphan_channel(ChannelKey::new(index), session);
         }
+        self.leave_regions(session);
         while let Some(lease) = self.sources.disown(session) {
             self.take_back_unreturned(lease);
         }

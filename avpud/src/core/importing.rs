@@ -6,6 +6,7 @@
 use crate::core::broker::{Answer, Broker};
 use crate::core::event::{Attach, ImportKey, NotImported, Output, SessionKey};
 use crate::core::refusal::Refusal;
+use crate::core::regions::Claimant;
 use crate::core::sources::Imported;
 use crate::mem::addr::{ByteLen, PhysRange};
 use avpu_proto::limits::REGIONS_MAX;
@@ -29,7 +30,7 @@ impl Broker {
         wish: ImportBuffer,
     ) -> Answer {
         self.check_serving()?;
-        if self.sources.regions_of(session) >= usize::from(REGIONS_MAX) {
+        if self.sources.regions.count_of(session) >= usize::from(REGIONS_MAX) {
             return Err(Refusal::Limit {
                 what: "regions of one connection",
                 max: u32::from(REGIONS_MAX),
@@ -75,12 +76,15 @@ impl Broker {
             }
         };
         self.import_works = true;
-        let is_super_user = self.sessions.get(&session).is_some_and(|s| s.peer.uid == 0);
+        let Some(uid) = self.sessions.get(&session).map(|state| state.peer.uid) else {
+            return self.push(Output::ReleaseImport { import: key });
+        };
+        let who = Claimant { session, uid };
         let imported = Imported {
             key,
-            may_be_system: is_super_user,
+            may_be_system: uid == 0,
         };
-        match self.sources.register_imported(session, range, imported) {
+        match self.sources.register_imported(who, range, imported) {
             Ok(region) => {
                 let address = Address::new(range.start().value());
                 let reply = Reply::RegionRegistered(RegionRegistered { region, address });
@@ -95,7 +99,7 @@ impl Broker {
 
     /// Has imports released of which no region is left.
     pub(super) fn release_imports(&mut self) {
-        while let Some(import) = self.sources.take_released_import() {
+        while let Some(import) = self.sources.regions.take_released_import() {
             self.push(Output::ReleaseImport { import });
         }
     }

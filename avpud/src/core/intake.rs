@@ -142,7 +142,7 @@ impl Broker {
         channel.stats.frames_in = channel.stats.frames_in.saturating_add(1);
         self.state_changed |= is_first;
         self.expect_input(key);
-        self.sources.pin(holder);
+        self.pin(holder);
         if let Some(session) = self.sessions.get_mut(&asker.session) {
             session.frames_outstanding += 1;
         }
@@ -165,9 +165,7 @@ impl Broker {
     /// The one end of an accepted frame: its source is free, its credit comes back, its owner is told.
     pub(super) fn end_frame(&mut self, key: ChannelKey, frame: &Frame, end: FrameEnd) {
         self.stories.end(frame.story, end, self.now);
-        if let Some(lease) = self.sources.unpin(frame.holder) {
-            self.take_back_unreturned(lease);
-        }
+        self.unpin(frame.holder);
         let Some((id, owner)) = self.channel(key).and_then(|c| Some((c.id, c.owner?))) else {
             return;
         };

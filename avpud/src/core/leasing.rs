@@ -121,7 +121,7 @@ impl Broker {
 
     pub(super) fn register_region(&mut self, asker: Asker, wish: RegisterRegion) -> Answer {
         self.check_serving()?;
-        if self.sources.regions_of(asker.session) >= usize::from(REGIONS_MAX) {
+        if self.sources.regions.count_of(asker.session) >= usize::from(REGIONS_MAX) {
             return Err(Refusal::Limit {
                 what: "regions of one connection",
                 max: u32::from(REGIONS_MAX),

@@ -40,6 +40,7 @@ mod rebuild;
 mod reconfigure;
 mod recovery;
 mod refusal;
+mod regions;
 mod report;
 mod retirement;
 mod retry;

@@ -64,6 +64,14 @@ pub(super) enum Refusal {
         len: ByteLen,
         with: &'static str,
     },
+    /// The range overlaps what another user's client left and something may still write to.
+    Quarantined {
+        address: PhysAddr,
+        len: ByteLen,
+        uid: u32,
+    },
+    /// Too much that clients of this user left is in quarantine.
+    LeftTooMuch { uid: u32, max: u16 },
     /// The peer's role does not reach.
     NoRole {
         needed: Role,
@@ -136,7 +144,8 @@ impl Refusal {
             Self::Foreign { .. } => (ErrorCode::ADDRESS_FOREIGN, false),
             Self::OutOfBounds { .. } => (ErrorCode::ADDRESS_OUT_OF_BOUNDS, false),
             Self::Overlap { .. } => (ErrorCode::ADDRESS_OVERLAP, false),
-            Self::LeaseBytes { .. } => (ErrorCode::LIMIT_REACHED, true),
+            Self::Quarantined { .. } => (ErrorCode::ADDRESS_OVERLAP, true),
+            Self::LeaseBytes { .. } | Self::LeftTooMuch { .. } => (ErrorCode::LIMIT_REACHED, true),
             Self::NoQuarantine { .. } => (ErrorCode::NO_SUCH_OBJECT, false),
             Self::InEncoder { .. } => (ErrorCode::IN_USE, true),
             Self::NoRole { .. } | Self::NoControl { .. } => (ErrorCode::NOT_PERMITTED, false),
@@ -232,6 +241,14 @@ impl fmt::Display for Refusal {
             Self::Overlap { address, len, with } => write!(
                 f,
                 "expected memory of its own, found {len} from {address} on to overlap {with}"
+            ),
+            Self::Quarantined { address, len, uid } => write!(
+                f,
+                "expected memory of its own, found {len} from {address} on to overlap what a client of user {uid} left in quarantine"
+            ),
+            Self::LeftTooMuch { uid, max } => write!(
+                f,
+                "expected fewer than {max} regions in quarantine for user {uid}, found {max}"
             ),
             Self::NoRole { needed, role, peer } => write!(
                 f,

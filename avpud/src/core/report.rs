@@ -8,7 +8,9 @@ use crate::core::sources::Asker;
 use avpu_proto::limits::{PAGE_ENTRIES_MAX, QUEUE_MAX};
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Listing, MemoryReport, Reply};
-use avpu_proto::report::{ChannelReport, ClientReport, LeaseReport, MemoryTotals, StatusReport};
+use avpu_proto::report::{
+    ChannelReport, ClientReport, LeaseReport, MemoryTotals, Purpose, StatusReport,
+};
 use avpu_proto::request::Page;
 use avpu_proto::types::{Address, ChannelState, Codec, Profile, Role, TimeUs};
 
@@ -66,7 +68,7 @@ impl Broker {
             log_lines_lost: self.shell_counters.log_lines_lost,
             clients_expelled: self.shell_counters.clients_expelled,
             copied_bytes: self.shell_counters.copied_bytes,
-            quarantined_bytes: self.pool.quarantined_bytes(),
+            quarantined_bytes: self.pool.quarantined_bytes() + self.sources.regions.left_bytes(),
             guards_broken: self.counters.guards_broken,
             tickets_breached: self.counters.tickets_breached,
         })
@@ -94,22 +96,12 @@ impl Broker {
 
     /// A page of leased memory; the cursor is an address.
     pub(super) fn memory_page(&self, page: Page) -> Reply {
-        let leases = self
-            .pool
-            .leased()
-            .iter()
-            .map(|tenancy| (tenancy.range.start().value(), tenancy))
-            .filter(|(address, _)| *address >= page.cursor);
-        let leases = listing(leases, |tenancy| LeaseReport {
-            address: Address::new(tenancy.range.start().value()),
-            len_bytes: tenancy.range.len().get(),
-            purpose: tenancy.tenant.purpose,
-            pid: tenancy.tenant.pid,
-            channel: tenancy.tenant.channel,
-            since_us: TimeUs::new(tenancy.since.value()),
-            lease: self.sources.held_in(tenancy.range),
-            uid: None,
-        });
+        let mut pieces = self.pieces();
+        pieces.retain(|piece| piece.address.value() >= page.cursor);
+        let pieces = pieces
+            .into_iter()
+            .map(|piece| (piece.address.value(), piece));
+        let leases = listing(pieces, core::convert::identity);
         let ring_bytes = self
             .all_channels()
             .map(|channel| u64::from(channel.ring.data_bytes()))
@@ -122,6 +114,31 @@ impl Broker {
             ring_bytes,
         };
         Reply::Memory(MemoryReport { totals, leases })
+    }
+
+    /// What is leased of the reserved memory and what is in quarantine elsewhere, in order of address.
+    fn pieces(&self) -> Vec<LeaseReport> {
+        let leased = self.pool.leased().iter().map(|tenancy| LeaseReport {
+            address: Address::new(tenancy.range.start().value()),
+            len_bytes: tenancy.range.len().get(),
+            purpose: tenancy.tenant.purpose,
+            pid: tenancy.tenant.pid,
+            channel: tenancy.tenant.channel,
+            since_us: TimeUs::new(tenancy.since.value()),
+            lease: self.sources.held_in(tenancy.range),
+            uid: None,
+        });
+        let left = self.sources.regions.remains().map(|remains| LeaseReport {
+            address: Address::new(remains.range.start().value()),
+            len_bytes: remains.range.len().get(),
+            purpose: Purpose::Quarantine,
+            since_us: TimeUs::new(remains.since.value()),
+            uid: Some(remains.uid),
+            ..LeaseReport::default()
+        });
+        let mut pieces: Vec<LeaseReport> = leased.chain(left).collect();
+        pieces.sort_by_key(|piece| piece.address);
+        pieces
     }
 
     fn channel_report(&self, channel: &Channel) -> ChannelReport {

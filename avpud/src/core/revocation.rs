@@ -8,13 +8,14 @@
 //! A lease that is reached through a descriptor ends with that: the shell puts other memory behind it. One that is
 //! reached by its physical address does not. Its holder may have it mapped, and capture hardware may still fill it. Such
 //! memory that was not returned stays in quarantine for the time that the settings say, or until an operator says that
-//! nothing writes to it any more.
+//! nothing writes to it any more. What a client had registered of other allocators waits [likewise](super::regions).
 
 use crate::core::broker::{Answer, Broker};
-use crate::core::event::{LeaseKey, Output};
+use crate::core::event::{LeaseKey, Output, SessionKey};
 use crate::core::pool::{Lease, NotHeld};
 use crate::core::refusal::Refusal;
 use crate::core::sources::{Holder, Possession, SourceLease};
+use crate::core::time::Micros;
 use crate::core::timer::Timer;
 use crate::job::ChannelKey;
 use crate::mem::addr::PhysAddr;
@@ -121,21 +122,64 @@ impl Broker {
 
     /// Keeps memory out of use for as long as something may still write to it.
     pub(super) fn hold_back(&mut self, memory: Lease) {
-        let time_us = self.config.quarantine_us;
-        let until = time_us.map(|us| self.now.plus_us(us));
+        let until = self.quarantine_end();
         self.pool.hold(memory, until);
         self.arm_quarantine();
     }
 
+    /// A frame in this source was accepted.
+    pub(super) fn pin(&mut self, holder: Holder) {
+        match holder {
+            Holder::Lease(key) => self.sources.pin_lease(key),
+            Holder::Region(id) => self.sources.regions.pin(id),
+            Holder::Window => {}
+        }
+    }
+
+    /// A frame in this source ended: the encoder may have been the last that used it.
+    pub(super) fn unpin(&mut self, holder: Holder) {
+        match holder {
+            Holder::Lease(key) => {
+                if let Some(lease) = self.sources.unpin_lease(key) {
+                    self.take_back_unreturned(lease);
+                }
+            }
+            Holder::Region(id) => {
+                let (now, until) = (self.now, self.quarantine_end());
+                if self.sources.regions.unpin(id, now, until).is_some() {
+                    self.arm_quarantine();
+                }
+            }
+            Holder::Window => {}
+        }
+    }
+
+    /// What a client registered stays in quarantine when it is gone.
+    pub(super) fn leave_regions(&mut self, session: SessionKey) {
+        let (now, until) = (self.now, self.quarantine_end());
+        while self.sources.regions.disown(session, now, until).is_some() {}
+        self.arm_quarantine();
+    }
+
+    fn quarantine_end(&self) -> Option<Micros> {
+        let time_us = self.config.quarantine_us;
+        time_us.map(|us| self.now.plus_us(us))
+    }
+
     pub(super) fn handle_quarantine(&mut self) {
         while self.pool.release_due(self.now) {}
+        self.sources.regions.release_due(self.now);
         self.arm_quarantine();
     }
 
     /// An operator says that nothing writes to this memory any more.
     pub(super) fn release_quarantine(&mut self, which: ReleaseQuarantine) -> Answer {
         let address = PhysAddr::new(which.address.value());
-        match self.pool.pardon(address) {
+        let pardoned = match self.pool.pardon(address) {
+            Err(NotHeld::Nothing) => self.sources.regions.pardon(address),
+            pardoned => pardoned,
+        };
+        match pardoned {
             Ok(()) => {
                 self.arm_quarantine();
                 Ok(Some(Reply::Done))
@@ -154,7 +198,11 @@ impl Broker {
     }
 
     fn arm_quarantine(&mut self) {
-        match self.pool.next_release() {
+        let next = [
+            self.pool.next_release(),
+            self.sources.regions.next_release(),
+        ];
+        match next.into_iter().flatten().min() {
             Some(until) => self.timers.arm(Timer::Quarantine, until),
             None => self.timers.disarm(Timer::Quarantine),
         }

@@ -8,6 +8,7 @@
 use crate::core::event::{ImportKey, LeaseKey, Peer, SessionKey};
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
+use crate::core::regions::{Claimant, LEFT_BY_USER_MAX, NotReturned, Regions, Taken};
 use crate::core::role;
 use crate::core::time::Micros;
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
@@ -18,11 +19,8 @@ use avpu_proto::types::{LeaseId, RegionId, Role, SourceLayout};
 pub(super) struct Sources {
     rules: SourceRules,
     leases: Vec<SourceLease>,
-    regions: Vec<Region>,
     lease_next: u32,
-    region_next: u32,
-    /// Imports of which the region is gone.
-    released: Vec<ImportKey>,
+    pub(super) regions: Regions,
 }
 
 /// What never changes while the daemon runs.
@@ -71,18 +69,6 @@ pub(super) struct Grant {
     pub(super) request: u16,
 }
 
-/// Memory of another allocator that a client registered.
-#[derive(Debug)]
-struct Region {
-    id: RegionId,
-    /// `None` once the owner is gone while the encoder may still read it.
-    owner: Option<SessionKey>,
-    range: PhysRange,
-    /// The buffer of another driver that it is.
-    import: Option<ImportKey>,
-    pins: u32,
-}
-
 /// What is known of an imported buffer besides its place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Imported {
@@ -110,15 +96,22 @@ pub(super) struct Asker {
     pub(super) role: Role,
 }
 
+impl Asker {
+    const fn claimant(&self) -> Claimant {
+        Claimant {
+            session: self.session,
+            uid: self.peer.uid,
+        }
+    }
+}
+
 impl Sources {
     pub(super) const fn new(rules: SourceRules) -> Self {
         Self {
             rules,
             leases: Vec::new(),
-            regions: Vec::new(),
             lease_next: 1,
-            region_next: 1,
-            released: Vec::new(),
+            regions: Regions::new(),
         }
     }
 
@@ -144,13 +137,9 @@ impl Sources {
                 Err(Refusal::OutOfBounds { address, len })
             };
         }
-        let own_region = self
-            .regions
-            .iter()
-            .find(|region| region.owner == Some(asker.session) && region.range.contains(address));
-        if let Some(region) = own_region {
-            return if region.range.contains_range(range) {
-                Ok((range, Holder::Region(region.id)))
+        if let Some((id, region)) = self.regions.own(asker.session, address) {
+            return if region.contains_range(range) {
+                Ok((range, Holder::Region(id)))
             } else {
                 Err(Refusal::OutOfBounds { address, len })
             };
@@ -168,78 +157,36 @@ impl Sources {
     ) -> Result<RegionId, Refusal> {
         let range = self.aligned_range(address, len)?;
         self.check_raw(asker, range)?;
-        Ok(self.add_region(asker.session, range, None))
+        let uid = asker.peer.uid;
+        if self.regions.left_beside(uid, range) >= LEFT_BY_USER_MAX.into() {
+            let max = LEFT_BY_USER_MAX;
+            return Err(Refusal::LeftTooMuch { uid, max });
+        }
+        Ok(self.regions.add(asker.claimant(), range, None))
     }
 
     /// Registers a buffer of another driver, whose place the kernel told.
     pub(super) fn register_imported(
         &mut self,
-        session: SessionKey,
+        who: Claimant,
         range: PhysRange,
         imported: Imported,
     ) -> Result<RegionId, Refusal> {
         self.aligned_range(range.start(), range.len_bytes())?;
-        self.check_overlap(session, range, imported.may_be_system)?;
-        Ok(self.add_region(session, range, Some(imported.key)))
-    }
-
-    /// An import that nothing refers to any more.
-    pub(super) fn take_released_import(&mut self) -> Option<ImportKey> {
-        self.released.pop()
-    }
-
-    fn add_region(
-        &mut self,
-        owner: SessionKey,
-        range: PhysRange,
-        import: Option<ImportKey>,
-    ) -> RegionId {
-        let id = RegionId::new(self.region_next);
-        self.region_next = self.region_next.wrapping_add(1);
-        self.regions.push(Region {
-            id,
-            owner: Some(owner),
-            range,
-            import,
-            pins: 0,
-        });
-        id
-    }
-
-    /// Forgets the regions that are not to be kept.
-    fn retain_regions(&mut self, keep: impl Fn(&Region) -> bool) {
-        let released = &mut self.released;
-        self.regions.retain(|region| {
-            let kept = keep(region);
-            if !kept {
-                released.extend(region.import);
-            }
-            kept
-        });
+        self.check_overlap(who, range, imported.may_be_system)?;
+        Ok(self.regions.add(who, range, Some(imported.key)))
     }
 
     /// Forgets a region of `session`.
     pub(super) fn unregister(&mut self, session: SessionKey, id: RegionId) -> Result<(), Refusal> {
-        let what = "region";
-        let region = self.regions.iter().find(|region| region.id == id);
-        match region {
-            None => Err(Refusal::NoSuchObject {
-                what,
-                id: id.value(),
-            }),
-            Some(region) if region.owner != Some(session) => Err(Refusal::ForeignObject {
-                what,
-                id: id.value(),
-            }),
-            Some(region) if region.pins > 0 => Err(Refusal::InUse {
-                what,
-                frames: region.pins,
-            }),
-            Some(_) => {
-                self.retain_regions(|region| region.id != id);
-                Ok(())
-            }
-        }
+        let (what, number) = ("region", id.value());
+        self.regions
+            .give_back(session, id)
+            .map_err(|error| match error {
+                NotReturned::Unknown => Refusal::NoSuchObject { what, id: number },
+                NotReturned::Foreign => Refusal::ForeignObject { what, id: number },
+                NotReturned::InUse(frames) => Refusal::InUse { what, frames },
+            })
     }
 
     /// Records a lease that the shell is about to export.
@@ -297,46 +244,26 @@ impl Sources {
         Ok(self.leases.remove(index))
     }
 
-    /// A frame in `holder` was accepted.
-    pub(super) fn pin(&mut self, holder: Holder) {
-        if let Some(pins) = self.pins_mut(holder) {
-            *pins += 1;
+    /// A frame in a lease was accepted.
+    pub(super) fn pin_lease(&mut self, key: LeaseKey) {
+        if let Some(lease) = self.lease_mut(key) {
+            lease.pins += 1;
         }
     }
 
-    /// A frame in `holder` ended. Answers a lease that nobody owns or reads any more.
-    pub(super) fn unpin(&mut self, holder: Holder) -> Option<SourceLease> {
-        let pins = self.pins_mut(holder)?;
-        *pins = pins.checked_sub(1).expect("a frame ends once");
-        if *pins > 0 {
+    /// A frame in a lease ended. Answers the lease where nobody owns or reads it any more.
+    pub(super) fn unpin_lease(&mut self, key: LeaseKey) -> Option<SourceLease> {
+        let lease = self.lease_mut(key)?;
+        lease.pins = lease.pins.checked_sub(1).expect("a frame ends once");
+        let is_wanted = lease.owner.is_some() && lease.possession != Possession::Fenced;
+        if lease.pins > 0 || is_wanted || lease.granting.is_some() {
             return None;
         }
-        match holder {
-            Holder::Lease(key) => {
-                let lease = self.leases.iter().find(|lease| lease.key == key)?;
-                let is_wanted = lease.owner.is_some() && lease.possession != Possession::Fenced;
-                if is_wanted || lease.granting.is_some() {
-                    return None;
-                }
-                self.remove_lease(key)
-            }
-            Holder::Region(id) => {
-                self.retain_regions(|region| region.id != id || region.owner.is_some());
-                None
-            }
-            Holder::Window => None,
-        }
+        self.remove_lease(key)
     }
 
-    /// `session` is gone: its regions are forgotten, its leases disowned. Those that nothing reads are answered one by
-    /// one, until `None`.
+    /// `session` is gone: its leases are disowned. Those that nothing reads are answered one by one, until `None`.
     pub(super) fn disown(&mut self, session: SessionKey) -> Option<SourceLease> {
-        for region in &mut self.regions {
-            if region.owner == Some(session) {
-                region.owner = None;
-            }
-        }
-        self.retain_regions(|region| region.owner.is_some() || region.pins > 0);
         for lease in &mut self.leases {
             if lease.owner == Some(session) {
                 lease.owner = None;
@@ -395,16 +322,10 @@ impl Sources {
         })
     }
 
-    /// Regions of a session.
-    pub(super) fn regions_of(&self, session: SessionKey) -> usize {
-        let own = |region: &&Region| region.owner == Some(session);
-        self.regions.iter().filter(own).count()
-    }
-
-    /// Whether nothing is leased and nothing registered.
+    /// Whether nobody has a lease or region.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.leases.is_empty() && self.regions.is_empty()
+        self.leases.is_empty() && !self.regions.are_held()
     }
 
     fn aligned_range(&self, address: PhysAddr, len: ByteLen) -> Result<PhysRange, Refusal> {
@@ -426,13 +347,13 @@ impl Sources {
         if !window.contains_range(range) {
             return Err(Refusal::OutOfBounds { address, len });
         }
-        self.check_overlap(asker.session, range, false)
+        self.check_overlap(asker.claimant(), range, false)
     }
 
     /// Checks that a range is nobody else's.
     fn check_overlap(
         &self,
-        session: SessionKey,
+        who: Claimant,
         range: PhysRange,
         may_be_system: bool,
     ) -> Result<(), Refusal> {
@@ -445,22 +366,10 @@ impl Sources {
         if is_system && !may_be_system {
             return overlap("the system's memory");
         }
-        let foreign = |region: &Region| region.owner != Some(session);
-        let mut regions = self.regions.iter();
-        if regions.any(|region| foreign(region) && region.range.overlaps(range)) {
-            return overlap("another client's region");
-        }
-        Ok(())
-    }
-
-    fn pins_mut(&mut self, holder: Holder) -> Option<&mut u32> {
-        match holder {
-            Holder::Lease(key) => self.lease_mut(key).map(|lease| &mut lease.pins),
-            Holder::Region(id) => {
-                let mut regions = self.regions.iter_mut();
-                regions.find(|r| r.id == id).map(|region| &mut region.pins)
-            }
-            Holder::Window => None,
+        match self.regions.check_free(who, range) {
+            Ok(()) => Ok(()),
+            Err(Taken::Foreign) => overlap("another client's region"),
+            Err(Taken::Quarantined { uid }) => Err(Refusal::Quarantined { address, len, uid }),
         }
     }
 }

@@ -15,6 +15,7 @@ mod overload;
 mod readers;
 mod rebuild;
 mod reconfigure;
+mod regions;
 mod retiring;
 mod revocation;
 mod rights;
