@@ -1,6 +1,7 @@
 //! Carries out what the core decided, on the driver and in the rings, and tells the oracle what came of it.
 
 use crate::world::ring::RingMemory;
+use crate::world::seen::Subject;
 use crate::world::shell::{Shell, index};
 use avpu_proto::types::BufferAccess;
 use avpud::codec::join::join;
@@ -44,7 +45,7 @@ impl Shell {
                 if let Some(Some(peered)) = peered
                     && !peered.pipe.reply(id, &body, ring)
                 {
-                    self.oracle.seen.expelled += 1;
+                    self.oracle.seen.count(Subject::Happened, "client expelled");
                     self.expel(session);
                 }
             }
@@ -53,7 +54,7 @@ impl Shell {
                 if let Some(Some(peered)) = peered
                     && !peered.pipe.event(&body)
                 {
-                    self.oracle.seen.expelled += 1;
+                    self.oracle.seen.count(Subject::Happened, "client expelled");
                     self.expel(session);
                 }
             }

@@ -16,6 +16,7 @@ mod chance;
 mod client;
 mod flaky;
 mod hands;
+mod kinds;
 mod op;
 mod oracle;
 mod pipe;
@@ -29,7 +30,7 @@ mod trace;
 pub use chance::{Chance, Rng, Tape};
 pub use op::{Ask, Op, Place, Which};
 pub use script::Script;
-pub use seen::Seen;
+pub use seen::{Seen, Subject};
 pub use shrink::shrink;
 pub use trace::latest as latest_hash;
 
@@ -43,7 +44,7 @@ const WINDOW: u32 = 0x0500_0000;
 const WINDOW_LEN: u32 = 0x0040_0000;
 
 /// What became of a world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Sum of everything that the daemon did.
     pub hash: u64,

@@ -1,74 +1,146 @@
-//! What happened in worlds, counted.
+//! What happened in worlds, counted by kind: what a run never saw it proves nothing about.
+//!
+//! Every kind has its place in a table. A thing without one ends the world it happened in, so the table is complete.
 
-/// What a run has shown: a run in which nothing happens proves nothing.
-#[derive(Default, Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each counts what its name says")]
+use crate::world::kinds::{ENDS, EVENTS, HAPPENED, OPERATIONS, REFUSALS, REQUESTS, STATES};
+
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// What clients and the outside world did.
+    Operation,
+    /// What was asked and not refused.
+    Granted,
+    /// Why the rest was refused.
+    Refused,
+    /// What became of accepted frames.
+    End,
+    /// States that were told of channels.
+    State,
+    /// What else clients were told unasked.
+    Told,
+    /// What else happened.
+    Happened,
+}
+
+impl Subject {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 7] = [
+        Self::Operation,
+        Self::Granted,
+        Self::Refused,
+        Self::End,
+        Self::State,
+        Self::Told,
+        Self::Happened,
+    ];
+
+    /// Its name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operation => "operations",
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::End => "ends of frames",
+            Self::State => "states",
+            Self::Told => "told",
+            Self::Happened => "happened",
+        }
+    }
+
+    /// Everything of this kind that can happen in a world.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Operation => &OPERATIONS,
+            Self::Granted => &REQUESTS,
+            Self::Refused => &REFUSALS,
+            Self::End => &ENDS,
+            Self::State => &STATES,
+            Self::Told => &EVENTS,
+            Self::Happened => &HAPPENED,
+        }
+    }
+}
+
+/// What a run has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    pub requests: u32,
-    pub refused: u32,
-    pub jobs: u32,
-    pub packets: u32,
-    pub gaps: u32,
-    pub lost_gaps: u32,
-    pub timeouts: u32,
-    pub reference_lost: u32,
-    pub ends_of_stream: u32,
-    pub device_failures: u32,
-    pub expelled: u32,
-    pub offline: u32,
-    pub shut_down: u32,
-    pub tickets_breached: u32,
-    pub leases_revoked: u32,
+    /// By subject, then by kind.
+    counts: Vec<u32>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let len = Subject::ALL.iter().map(|subject| subject.kinds().len());
+        Self {
+            counts: vec![0; len.sum()],
+        }
+    }
 }
 
 impl Seen {
-    /// Every count by its name.
+    /// Something happened once more.
+    ///
+    /// # Panics
+    /// When no kind of that subject has this name.
+    pub fn count(&mut self, subject: Subject, kind: &str) {
+        self.count_many(subject, kind, 1);
+    }
+
+    /// Something happened so many times more.
+    ///
+    /// # Panics
+    /// When no kind of that subject has this name.
+    pub fn count_many(&mut self, subject: Subject, kind: &str, times: u32) {
+        let mut base = 0;
+        for of in Subject::ALL {
+            if of == subject {
+                break;
+            }
+            base += of.kinds().len();
+        }
+        let kinds = subject.kinds();
+        let Some(index) = kinds.iter().position(|known| *known == kind) else {
+            panic!("expected one of the {}, found {kind}", subject.name());
+        };
+        if let Some(count) = self.counts.get_mut(base + index) {
+            *count = count.saturating_add(times);
+        }
+    }
+
+    /// Every kind with its count, by subject.
+    pub fn all(&self) -> impl Iterator<Item = (Subject, &'static str, u32)> {
+        let kinds = Subject::ALL
+            .into_iter()
+            .flat_map(|subject| subject.kinds().iter().map(move |kind| (subject, *kind)));
+        kinds
+            .zip(self.counts.iter().copied())
+            .map(|((subject, kind), count)| (subject, kind, count))
+    }
+
+    /// The kinds that did not happen.
+    pub fn missing(&self) -> impl Iterator<Item = (Subject, &'static str)> {
+        self.all()
+            .filter(|(.., count)| *count == 0)
+            .map(|(subject, kind, _)| (subject, kind))
+    }
+
+    /// The counts alone, in the order of [`Self::all`].
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u32); 15] {
-        [
-            ("requests", self.requests),
-            ("refused", self.refused),
-            ("jobs", self.jobs),
-            ("packets", self.packets),
-            ("gaps", self.gaps),
-            ("gaps by losses", self.lost_gaps),
-            ("timeouts", self.timeouts),
-            ("references lost", self.reference_lost),
-            ("ends of stream", self.ends_of_stream),
-            ("failed accesses", self.device_failures),
-            ("expelled", self.expelled),
-            ("encoders given up", self.offline),
-            ("shut down", self.shut_down),
-            ("tickets breached", self.tickets_breached),
-            ("leases revoked", self.leases_revoked),
-        ]
+    pub fn counts(&self) -> &[u32] {
+        &self.counts
     }
 
     /// Adds what happened in another world.
     pub fn add(&mut self, other: &Self) {
-        self.add_counts(&other.counts().map(|(_, count)| count));
+        self.add_counts(&other.counts);
     }
 
-    /// Adds counts in the order of [`Self::counts`].
+    /// Adds counts in the order of [`Self::all`].
     pub fn add_counts(&mut self, counts: &[u32]) {
-        let own = [
-            &mut self.requests,
-            &mut self.refused,
-            &mut self.jobs,
-            &mut self.packets,
-            &mut self.gaps,
-            &mut self.lost_gaps,
-            &mut self.timeouts,
-            &mut self.reference_lost,
-            &mut self.ends_of_stream,
-            &mut self.device_failures,
-            &mut self.expelled,
-            &mut self.offline,
-            &mut self.shut_down,
-            &mut self.tickets_breached,
-            &mut self.leases_revoked,
-        ];
-        for (own, other) in own.into_iter().zip(counts) {
+        for (own, other) in self.counts.iter_mut().zip(counts) {
             *own = own.saturating_add(*other);
         }
     }

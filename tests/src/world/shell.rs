@@ -7,9 +7,11 @@ use crate::around::Wrapped;
 use crate::world::client::Client;
 use crate::world::flaky::Flaky;
 use crate::world::hands::Channel;
+use crate::world::kinds;
 use crate::world::op::Op;
 use crate::world::oracle::Oracle;
 use crate::world::pipe::{Heard, Pipe};
+use crate::world::seen::Subject;
 use crate::world::trace::Trace;
 use crate::world::{ARENA, Outcome, Script, WINDOW, WINDOW_LEN};
 use avpu_proto::types::Epoch;
@@ -105,6 +107,9 @@ impl Shell {
     }
 
     pub(super) fn perform(&mut self, op: &Op) {
+        self.oracle
+            .seen
+            .count(Subject::Operation, kinds::operation(op));
         match op {
             Op::Pass { us } => self.pass_until(self.now.plus_us(u64::from(*us))),
             Op::Join {
@@ -157,7 +162,6 @@ impl Shell {
                 self.engine.device().fail_after(*after);
             }
             Op::ShutDown => {
-                self.oracle.seen.shut_down += 1;
                 self.feed(Input::Shutdown);
             }
         }
@@ -194,7 +198,9 @@ impl Shell {
         self.oracle.check_empty();
         assert_eq!(self.engine.in_flight(), None, "the engine works for nobody");
         self.check_device();
-        self.oracle.seen.device_failures = self.engine.device().failed;
+        let failed = self.engine.device().failed;
+        let seen = &mut self.oracle.seen;
+        seen.count_many(Subject::Happened, "register access failed", failed);
         Outcome {
             hash: self.trace.hash(),
             seen: self.oracle.seen,
@@ -335,7 +341,7 @@ impl Shell {
                 }
                 Heard::Enough => {
                     if !peered.pipe.hung_up {
-                        self.oracle.seen.expelled += 1;
+                        self.oracle.seen.count(Subject::Happened, "client expelled");
                     }
                     self.expel(session);
                     self.settle();

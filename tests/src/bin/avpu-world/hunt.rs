@@ -1,7 +1,7 @@
 //! Runs worlds in another process, and cuts a failing one down.
 
-use crate::{Options, script, summary};
-use avpu_tests::world::{Seen, shrink};
+use crate::{Options, script};
+use avpu_tests::world::{Seen, Subject, shrink};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -47,11 +47,32 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
     let seconds = start.elapsed().as_secs_f64();
     let rate = f64::from(u32::try_from(worlds).unwrap_or(u32::MAX)) / seconds;
-    println!(
-        "{worlds} worlds in {seconds:.1} s, {rate:.0} a second: {}",
-        summary(&seen)
-    );
+    println!("{worlds} worlds in {seconds:.1} s, {rate:.0} a second");
+    tell(&seen);
+    let missing: Vec<String> = seen
+        .missing()
+        .map(|(subject, kind)| format!("{}: {kind}", subject.name()))
+        .collect();
+    if options.wants_everything && !missing.is_empty() {
+        println!(
+            "expected everything to happen, did not find {}",
+            missing.join(", ")
+        );
+        return ExitCode::FAILURE;
+    }
     ExitCode::SUCCESS
+}
+
+/// How often what happened, a line for each subject.
+fn tell(seen: &Seen) {
+    for subject in Subject::ALL {
+        let words: Vec<String> = seen
+            .all()
+            .filter(|(of, ..)| *of == subject)
+            .map(|(_, kind, count)| format!("{kind} {count}"))
+            .collect();
+        println!("{}: {}", subject.name(), words.join(", "));
+    }
 }
 
 /// Lives through worlds in a process of their own; answers how many were survived, and how the one after them failed.

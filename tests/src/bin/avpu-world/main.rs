@@ -1,7 +1,7 @@
 //! Lives through seeded worlds of clients, core, driver and model, as many as wanted; shows a failing one short.
 //!
-//! `avpu-world --seeds N [--start S] [--ops N]` runs the worlds of N seeds and prints worlds a second. A world that
-//! fails ends the run: it is lived through again, which must give the same sum of everything that the daemon did, then
+//! `avpu-world --seeds N [--start S] [--ops N]` runs the worlds of N seeds and prints worlds a second, and how often what
+//! happened in them; with `--everything` a run in which something never happened fails. A world that fails ends the run: it is lived through again, which must give the same sum of everything that the daemon did, then
 //! its script is cut down to what it needs to fail, and printed with the command that runs just that
 //! (`--only 3,17-20`). Worlds run in a process of their own, so a failure may be of any kind.
 //!
@@ -11,12 +11,12 @@
 mod hunt;
 mod table;
 
-use avpu_tests::world::{Script, Seen, latest_hash, live};
+use avpu_tests::world::{Script, latest_hash, live};
 use std::io::Write as _;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--only 3,17-20]
+    "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--everything] [--only 3,17-20]
        avpu-world --table";
 
 /// What the command line says.
@@ -29,6 +29,8 @@ struct Options {
     /// No world begins later than this.
     seconds: u64,
     only: Option<Vec<usize>>,
+    /// A run in which something never happened fails.
+    wants_everything: bool,
     /// This process lives through worlds and reports each on a line.
     reports: bool,
     /// Not worlds are wanted, but the table.
@@ -64,7 +66,7 @@ fn live_and_report(options: &Options) {
         let script = script(options, seed);
         let outcome = live(&script);
         let mut line = format!("{seed}");
-        for (_, count) in outcome.seen.counts() {
+        for count in outcome.seen.counts() {
             line.push_str(&format!(" {count}"));
         }
         // Whoever started this may have ended.
@@ -89,6 +91,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         ops: 500,
         seconds: u64::MAX,
         only: None,
+        wants_everything: false,
         reports: false,
         prints_table: false,
     };
@@ -99,6 +102,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         }
         if name == "--report" {
             options.reports = true;
+            continue;
+        }
+        if name == "--everything" {
+            options.wants_everything = true;
             continue;
         }
         let value = arguments
@@ -119,14 +126,4 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         }
     }
     Ok(options)
-}
-
-/// Sums over worlds, in words.
-fn summary(seen: &Seen) -> String {
-    let counts = seen.counts();
-    let words: Vec<String> = counts
-        .iter()
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    words.join(", ")
 }
