@@ -10,6 +10,10 @@ pub const OUTPUT_BYTES_BUSY: usize = OUTPUT_BYTES_MAX / 2;
 /// Descriptors waiting for one peer from which on no more of its requests are taken: small replies that each carry one
 /// would otherwise use up the descriptors that everybody needs.
 pub const OUTPUT_DESCRIPTORS_BUSY: usize = 4;
+/// Descriptors that one peer was sent and has not read, as far as can be told; the next one waits until it has read all.
+/// The kernel bounds them for all processes of the daemon's user together, or not at all: without a bound for each peer,
+/// one that does not read would use up what others need.
+pub const DESCRIPTORS_UNREAD_MAX: usize = 4;
 /// Longest frame.
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + BODY_BYTES_MAX;
 /// Descriptors that one message of the kernel can carry: room for all of them means that none is left open unseen.

@@ -34,6 +34,19 @@ pub fn receive(
     Ok(message.bytes)
 }
 
+/// Memory of the kernel that holds what a local stream socket sent and its peer has not read; 0: it has read everything.
+///
+/// # Errors
+/// What the system says.
+pub fn unread(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    let mut bytes: nix::libc::c_int = 0;
+    // SAFETY: the request stores one `int`, and the pointer is to one that lives as long as the call.
+    let result =
+        unsafe { nix::libc::ioctl(socket.as_raw_fd(), nix::libc::TIOCOUTQ, &raw mut bytes) };
+    Errno::result(result)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Which of the two threads asks for the processor; the one that hands over interrupts goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {

@@ -119,6 +119,11 @@ impl ControlBuffer {
             cmsg_space::<[i32; DESCRIPTORS_PER_MESSAGE_MAX + 1]>()
         ])
     }
+
+    #[cfg(test)]
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
 }
 
 /// One peer's stream.

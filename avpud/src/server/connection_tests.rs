@@ -1,21 +1,25 @@
 //! Connections over socket pairs: every way a peer can misbehave, and that nothing of it is left open.
 
 use super::connection::{Connection, ControlBuffer, Fault, Incoming};
-use crate::limits::{OUTPUT_BYTES_BUSY, OUTPUT_BYTES_MAX, OUTPUT_DESCRIPTORS_BUSY};
+use crate::limits::{
+    DESCRIPTORS_UNREAD_MAX, OUTPUT_BYTES_BUSY, OUTPUT_BYTES_MAX, OUTPUT_DESCRIPTORS_BUSY,
+};
+use crate::sys;
 use avpu_proto::event::Event;
-use avpu_proto::frame::{Decoder, Kind, RequestId, encode_event, encode_request};
+use avpu_proto::frame::{Decoder, Kind, RequestId, encode_event, encode_reply, encode_request};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{ImportBuffer, Request, Submit, Subscribe};
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES};
 use avpu_proto::{decode, limits};
 use mio::net::UnixStream;
 use mio::{Events, Poll, Token};
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use std::fs;
 use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream as Peer;
 use std::time::Duration;
 
@@ -54,6 +58,18 @@ impl World {
         let mut bytes = Vec::new();
         encode_request(&mut bytes, RequestId::new(id), request).unwrap();
         self.peer.write_all(&bytes).unwrap();
+    }
+
+    /// Reads once as the peer does; descriptors that came are counted and closed.
+    fn receive(
+        &self,
+        bytes: &mut [u8],
+        control: &mut ControlBuffer,
+        descriptors: &mut usize,
+    ) -> Result<usize, Errno> {
+        sys::receive(self.peer.as_fd(), bytes, control.space(), |_| {
+            *descriptors += 1
+        })
     }
 
     fn fault(&mut self) -> Fault {
@@ -372,6 +388,42 @@ fn requests_wait_while_descriptors_of_their_replies_are_not_read() {
     assert!(!world.connection.is_leaving() && world.connection.has_work());
     assert!(world.connection.flush().unwrap());
     assert!(matches!(world.hear(), Ok(Some(Incoming::Request { .. }))));
+}
+
+#[test]
+fn a_peer_that_does_not_read_has_few_descriptors_on_their_way_and_then_gets_the_rest() {
+    let mut world = World::greeted();
+    let read = |world: &World| -> (usize, usize) {
+        let (mut bytes, mut control) = (vec![0; 4096], ControlBuffer::new());
+        let (mut total, mut descriptors) = (0, 0);
+        // A read ends before the bytes that carry the next one.
+        while let Ok(count) = world.receive(&mut bytes, &mut control, &mut descriptors) {
+            total += count;
+        }
+        (total, descriptors)
+    };
+    let mut one = Vec::new();
+    encode_reply(&mut one, RequestId::new(0), 1, &Reply::Done).unwrap();
+    let sent = 2 * DESCRIPTORS_UNREAD_MAX + 1;
+    for _ in 0..sent {
+        let file = fs::File::open("/dev/null").unwrap();
+        let waits = world.connection.reply(0, &Reply::Done, Some(file.into()));
+        waits.unwrap();
+    }
+    let (mut arrived, mut rounds) = ((0, 0), 0);
+    while arrived.1 < sent {
+        let done = world.connection.flush().unwrap();
+        // What it was sent and has not read holds up the rest, room or not.
+        world.connection.note_ready(false, true);
+        assert_eq!(world.connection.flush().unwrap(), done);
+        let (bytes, descriptors) = read(&world);
+        assert!((1..=DESCRIPTORS_UNREAD_MAX).contains(&descriptors));
+        arrived = (arrived.0 + bytes, arrived.1 + descriptors);
+        assert_eq!(done, arrived.1 == sent);
+        world.connection.note_ready(false, true);
+        rounds += 1;
+    }
+    assert_eq!((arrived, rounds), ((sent * one.len(), sent), 3));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A daemon that runs out of them fails whoever comes next, for a reason that is not theirs. So it asks for all that the
 //! system grants, does not start with less than its connections and channels need, and lets the core refuse leases.
 
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, OUTPUT_DESCRIPTORS_BUSY};
+use avpu_proto::limits::SESSIONS_MAX;
 use core::fmt;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
@@ -40,8 +41,10 @@ impl std::error::Error for Shortage {}
 const BASE: u64 = 48;
 /// Files of a ring: the one that is written, and one for the reader that is just being answered.
 const PER_CHANNEL: u64 = 2;
-/// Files that wait with replies for their clients, all connections together.
-const WAITING: u64 = 64;
+/// Files that wait with replies for one client: no more of its requests is taken then.
+const PER_SESSION: u64 = 4;
+
+const _: () = assert!(OUTPUT_DESCRIPTORS_BUSY == 4);
 
 /// Asks for as many open files as the system grants; answers how many that are.
 #[allow(
@@ -63,7 +66,8 @@ impl Files {
     pub(super) fn leases(self, granted: u64) -> Result<u32, Shortage> {
         let connections = u64::try_from(CONNECTIONS_MAX).unwrap_or(u64::MAX);
         let channels = u64::from(self.channels_max) * PER_CHANNEL;
-        let needed = BASE + connections + channels + WAITING;
+        let waiting = u64::from(SESSIONS_MAX) * PER_SESSION;
+        let needed = BASE + connections + channels + waiting;
         let Some(left) = granted.checked_sub(needed) else {
             return Err(Shortage { needed, granted });
         };
@@ -82,7 +86,7 @@ mod tests {
             channels_max: 8,
             per_lease: 3,
         };
-        let needed = 48 + 80 + 16 + 64;
+        let needed = 48 + 80 + 16 + 64 * 4;
         assert_eq!(files.leases(needed), Ok(0));
         assert_eq!(files.leases(needed + 31), Ok(10));
         let granted = needed - 1;

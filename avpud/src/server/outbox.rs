@@ -1,8 +1,10 @@
 //! What waits for one peer to read: frames in order, and the descriptors that ride with them.
 //!
-//! The storage is allocated once. A descriptor goes with the first byte of its frame and is closed here once sent.
+//! The storage is allocated once. A descriptor goes with the first byte of its frame and is closed here once sent. From
+//! then on it is the kernel's until the peer reads it, so only a few are sent to a peer that does not read.
 
-use crate::limits::{FRAME_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::{DESCRIPTORS_UNREAD_MAX, FRAME_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::sys;
 use avpu_proto::error::{ErrorCode, Refusal};
 use avpu_proto::event::Event;
 use avpu_proto::frame::{self, EncodeError, RequestId};
@@ -12,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// More would have to wait than is allowed: the peer does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Outbox {
     start: usize,
     /// Each with the index of its frame's first byte in `bytes`.
     descriptors: VecDeque<(usize, OwnedFd)>,
+    /// Descriptors sent since the peer had read everything.
+    unread: usize,
 }
 
 impl Outbox {
@@ -33,6 +37,7 @@ impl Outbox {
             bytes: Vec::with_capacity(OUTPUT_BYTES_MAX + FRAME_BYTES_MAX),
             start: 0,
             descriptors: VecDeque::new(),
+            unread: 0,
         }
     }
 
@@ -79,10 +84,14 @@ impl Outbox {
         self.check()
     }
 
-    /// Writes as much as the peer takes. `Ok(true)`: nothing waits any more. `Ok(false)`: the socket is full.
+    /// Writes as much as the peer takes. `Ok(true)`: nothing waits any more. `Ok(false)`: the socket is full, or the peer has
+    /// to read first what came with descriptors.
     pub(super) fn flush(&mut self, stream: &UnixStream) -> io::Result<bool> {
         while self.start < self.bytes.len() {
             let riding = self.descriptors.front().map(|(at, _)| *at);
+            if riding == Some(self.start) && !self.may_send_descriptor(stream)? {
+                return Ok(false);
+            }
             let end = match riding {
                 Some(at) if at > self.start => at,
                 Some(_) => self
@@ -104,6 +113,7 @@ impl Outbox {
                 Ok(count) => {
                     if riding == Some(self.start) {
                         self.descriptors.pop_front();
+                        self.unread += 1;
                     }
                     self.start += count;
                 }
@@ -115,6 +125,13 @@ impl Outbox {
         self.bytes.clear();
         self.start = 0;
         Ok(true)
+    }
+
+    fn may_send_descriptor(&mut self, stream: &UnixStream) -> io::Result<bool> {
+        if self.unread >= DESCRIPTORS_UNREAD_MAX && sys::unread(stream.as_fd())? == 0 {
+            self.unread = 0;
+        }
+        Ok(self.unread < DESCRIPTORS_UNREAD_MAX)
     }
 
     fn make_room(&mut self) {
