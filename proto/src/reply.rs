@@ -280,7 +280,7 @@ pub struct NearestChannel {
 pub struct Reconfigured {
     /// The channel.
     pub channel: ChannelId,
-    /// The first packet that the change acts on, if no picture is lost before it.
+    /// The first packet that the change acts on, if no picture before it is lost or encoded once more.
     pub first: Sequence,
     /// What was asked for and is not in effect as asked, one sentence each.
     #[serde(deserialize_with = "crate::decode::list")]
@@ -296,7 +296,7 @@ pub struct Reconfigured {
 /// An IDR will come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdrPromised {
-    /// The packet that carries it, if no picture is lost before it.
+    /// The packet that carries it, whatever becomes of the pictures before it.
     pub sequence: Sequence,
     /// 0, or how long the request waits because there was one for this requester, or for other readers, lately: then
     /// `sequence` is the first that may carry it.

@@ -16,7 +16,7 @@ use crate::core::decimation::Decimation;
 use crate::core::delivery::{PacketPicture, Reservation, Ring, after};
 use crate::core::event::SessionKey;
 use crate::core::format::Format;
-use crate::core::keyframe::KeyFrames;
+use crate::core::keyframe::{KeyFrames, Standing};
 use crate::core::liveness::Liveness;
 use crate::core::overload::HeldSubmit;
 use crate::core::parameters::Parameters;
@@ -90,6 +90,8 @@ pub(super) struct Channel {
     pub(super) lost_before: u32,
     /// Pictures lost in a row.
     pub(super) failures: u32,
+    /// Why it failed, once it has.
+    pub(super) failed_because: &'static str,
 }
 
 /// Where a channel is in its life.
@@ -217,6 +219,7 @@ impl Channel {
             recovering: false,
             lost_before: 0,
             failures: 0,
+            failed_because: "",
         }
     }
 
@@ -280,8 +283,6 @@ impl Channel {
 
     /// Takes in that a session asked for an IDR; answers which packet will carry it.
     pub(super) fn ask_for_idr(&mut self, session: SessionKey, now: Micros) -> IdrPromised {
-        let owns = self.owner == Some(session);
-        let wait_us = self.key_frames.ask(session, owns, now);
         let first = self.ring.next_sequence();
         let mut under_way = 0;
         let delivering = self.delivering.iter().map(|d| d.picture.kind);
@@ -289,25 +290,43 @@ impl Channel {
             .in_flight
             .iter()
             .filter(|flight| !flight.reference_lost);
-        for kind in delivering.chain(in_flight.map(|flight| flight.kind)) {
-            if kind == PictureKind::Idr {
-                return IdrPromised {
-                    sequence: after(first, under_way),
-                    wait_us: 0,
-                };
-            }
-            under_way += 1;
-        }
+        let mut kinds = delivering.chain(in_flight.map(|flight| flight.kind));
+        let comes = kinds.any(|kind| {
+            under_way += u32::from(kind == PictureKind::P);
+            kind == PictureKind::Idr
+        });
+        let sequence = after(first, under_way);
+        let wait_us = self.demand_idr(session, sequence, now);
         IdrPromised {
-            sequence: after(first, under_way),
-            wait_us: u32::try_from(wait_us).unwrap_or(u32::MAX),
+            sequence,
+            wait_us: match comes {
+                true => 0,
+                false => u32::try_from(wait_us).unwrap_or(u32::MAX),
+            },
         }
+    }
+
+    /// Takes in that a session wants an IDR, be it the packet `first` or a later one; answers how long it waits.
+    pub(super) fn demand_idr(&mut self, session: SessionKey, first: Sequence, now: Micros) -> u64 {
+        let owns = self.owner == Some(session);
+        self.key_frames.ask(session, owns, first, now)
     }
 
     /// Whether the next picture must be an IDR on somebody's demand. One that is being delivered answers it.
     pub(super) fn wants_idr(&self, now: Micros) -> bool {
-        let mut delivering = self.delivering.iter();
-        self.key_frames.is_due(now) && !delivering.any(|d| d.picture.kind == PictureKind::Idr)
+        let first = self.ring.next_sequence();
+        let (mut packet, mut idr_before) = (first, None);
+        for delivering in &self.delivering {
+            if delivering.picture.kind == PictureKind::Idr {
+                idr_before = Some(packet);
+            }
+            packet = after(packet, 1);
+        }
+        self.key_frames.is_due(&Standing {
+            now,
+            packet,
+            idr_before,
+        })
     }
 
     /// The packet that a reader which joins now starts with; `None`: the next IDR.

@@ -331,7 +331,8 @@ impl Broker {
             return;
         };
         if picture.kind == PictureKind::Idr {
-            picture.asked_for = channel.key_frames.answer(self.now);
+            let packet = channel.ring.next_sequence();
+            picture.asked_for = channel.key_frames.answer(packet, self.now);
         }
         let sequence = channel.ring.commit(&room, len, lost_before, picture);
         channel.failures = 0;
@@ -373,7 +374,7 @@ impl Broker {
         if !may_fail || channel.failures < FAILURES_MAX {
             return;
         }
-        self.fail_channel(key);
+        self.fail_channel(key, "too many pictures were lost in a row");
     }
 
     pub(super) fn note_failure(&mut self, channel: ChannelKey, job: JobId, outcome: JobOutcome) {

@@ -35,23 +35,23 @@ impl Channel {
         }
     }
 
+    /// Why it is in this state, for people; empty where the state says all.
+    pub(super) const fn reason(&self, state: ChannelState) -> &'static str {
+        match state {
+            ChannelState::Recovering => "a picture was lost, an IDR follows",
+            ChannelState::Failed => self.failed_because,
+            ChannelState::Starved => "no frame came for three periods",
+            ChannelState::Blocked => "none of its readers takes what it encodes",
+            ChannelState::Stalled => "its picture is in the encoder for longer than expected",
+            _ => "",
+        }
+    }
+
     /// When it starves if no frame comes after `now`.
     fn starves_at(&self, now: Micros) -> Micros {
         let rate = self.parameters.fps;
         let period_us = u64::from(rate.den) * 1_000_000 / u64::from(rate.num.max(1));
         now.plus_us(period_us * PERIODS_MAX)
-    }
-}
-
-/// Why a channel is in this state, for people; empty where the state says all.
-pub(super) const fn reason(state: ChannelState) -> &'static str {
-    match state {
-        ChannelState::Recovering => "a picture was lost, an IDR follows",
-        ChannelState::Failed => "too many pictures were lost in a row",
-        ChannelState::Starved => "no frame came for three periods",
-        ChannelState::Blocked => "none of its readers takes what it encodes",
-        ChannelState::Stalled => "its picture is in the encoder for longer than expected",
-        _ => "",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
 use crate::core::cost::PictureCost;
 use crate::core::delivery::Ring;
 use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
-use crate::core::liveness;
+use crate::core::liveness::passes;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::reader::Reader;
@@ -388,11 +388,11 @@ impl Broker {
                 channel: channel.id,
                 name: channel.name.clone(),
                 state,
-                reason: liveness::reason(state).to_owned(),
+                reason: channel.reason(state).to_owned(),
             };
             let owner = channel.owner;
             // Who does not read gets no more than its credits: it must not fill with states what it has to read.
-            let is_told = |r: &&Reader| !liveness::passes(state) || r.lag(&channel.ring) == 0;
+            let is_told = |r: &&Reader| !passes(state) || r.lag(&channel.ring) == 0;
             let readers = channel.readers.iter().filter(is_told);
             let readers: Vec<SessionKey> = readers.map(|r| r.session).collect();
             self.tell_change(owner, &readers, changed);

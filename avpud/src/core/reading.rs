@@ -52,7 +52,9 @@ impl Broker {
         let start = channel.start_of(wish.join);
         let asks = wish.join == Join::DemandIdr && start.is_none();
         if asks {
-            channel.ask_for_idr(session, now);
+            // Any will do from which it can start.
+            let first = channel.ring.next_sequence();
+            channel.demand_idr(session, first, now);
         }
         // A channel that was changed lately begins with pictures of the past that do not look as it will.
         let past = start.and_then(|start| channel.ring.packet(start));

@@ -291,6 +291,14 @@ impl Sources {
         Some(self.leases.remove(index))
     }
 
+    /// Whether nothing new may be read from there.
+    pub(super) fn is_fenced(&self, holder: Holder) -> bool {
+        let fenced = |lease: &SourceLease| {
+            holder == Holder::Lease(lease.key) && lease.possession == Possession::Fenced
+        };
+        self.leases.iter().any(fenced)
+    }
+
     /// The lease of this memory, guard pages counted, where somebody holds it.
     pub(super) fn held_in(&self, extent: PhysRange) -> Option<LeaseId> {
         let held = |lease: &&SourceLease| {

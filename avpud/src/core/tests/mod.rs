@@ -17,6 +17,7 @@ mod rebuild;
 mod reconfigure;
 mod regions;
 mod retiring;
+mod retrying;
 mod revocation;
 mod rights;
 mod sources;
