@@ -4,13 +4,11 @@
 //! picture, for [`crate::engine::Engine`] to write back when it is due. Reading and encoding are two steps, so that
 //! memory need not stand still while a picture is encoded.
 
-use crate::avc::{
-    Encoder, Frame, MbProgress, PictureParams, PictureStats, Scaling, SliceKind, escape_into,
-};
-use crate::cmdlist::CommandList;
+use crate::avc::{Encoder, Frame, PictureParams, PictureStats, Scaling, SliceKind, escape_into};
 use crate::completion::Finished;
 use crate::config::BodyKind;
 use crate::engine::Work;
+use crate::group_control::{GroupControl, GroupHistory};
 use crate::memory::{BusError, Memory};
 use crate::pattern;
 
@@ -22,6 +20,7 @@ pub struct Body {
     bench: usize,
     work: Option<Work>,
     payload: Vec<u8>,
+    groups: GroupHistory,
     stats: PictureStats,
     refusal: Option<&'static str>,
     lost: Option<BusError>,
@@ -50,6 +49,7 @@ impl Body {
             bench: 0,
             work: None,
             payload: Vec::new(),
+            groups: GroupHistory::new(),
             stats: PictureStats::default(),
             refusal: None,
             lost: None,
@@ -75,6 +75,7 @@ impl Body {
             let frame = &mut bench.reference;
             loaded = loaded.and_then(|()| load(frame, at.ref_luma, at.ref_chroma, memory));
         }
+        loaded = loaded.and_then(|()| self.groups.load(list, memory));
         self.lost = loaded.err();
     }
 
@@ -95,9 +96,12 @@ impl Body {
     #[must_use]
     pub fn finished(&self) -> Option<Finished<'_>> {
         let work = self.work.as_ref()?;
-        let reconstruction = match self.kind {
-            BodyKind::Pattern => None,
-            BodyKind::Picture => Some(&self.benches.get(self.bench)?.reconstruction),
+        let (reconstruction, groups) = match self.kind {
+            BodyKind::Pattern => (None, None),
+            BodyKind::Picture => (
+                Some(&self.benches.get(self.bench)?.reconstruction),
+                Some(self.groups.taken()),
+            ),
         };
         Some(Finished {
             number: work.number,
@@ -105,6 +109,7 @@ impl Body {
             payload: &self.payload,
             stats: &self.stats,
             reconstruction,
+            groups,
             refusal: self.refusal,
             lost: self.lost,
         })
@@ -118,18 +123,17 @@ impl Body {
         let params = params(work);
         let reference = (list.kind == SliceKind::P).then_some(&bench.reference);
         let source = bench.source.view();
-        let mut pull = Pull {
-            group: 0,
-            qp: list.qp,
-        };
+        let mut control = GroupControl::new(list, &mut self.groups);
         let result = bench.encoder.encode_with(
             &params,
             &source,
             reference,
             &mut bench.reconstruction,
             &mut self.payload,
-            &mut |progress| pull.macroblock_qp(list, progress),
+            &mut |progress| control.macroblock_qp(progress),
         );
+        let len_bits = bench.encoder.rbsp().len().saturating_mul(8);
+        control.finish(u32::try_from(len_bits).unwrap_or(u32::MAX));
         let mut stats = match result {
             Ok(stats) => stats,
             Err(_) => {
@@ -214,39 +218,6 @@ fn params(work: &Work) -> PictureParams {
         chroma_qp_offset: list.chroma_qp_offset,
         max_mb_bits: list.max_mb_bits,
         search: list.search,
-    }
-}
-
-/// Rate control inside the picture: up to two steps of QP towards the target of the groups coded so far.
-struct Pull {
-    /// Index of the group that `qp` is for.
-    group: u64,
-    qp: u8,
-}
-
-impl Pull {
-    fn macroblock_qp(&mut self, list: &CommandList, progress: MbProgress) -> u8 {
-        let Some(hwrc) = list.hwrc else {
-            return list.qp;
-        };
-        let macroblocks =
-            u64::from(progress.row) * u64::from(list.mb_width) + u64::from(progress.column);
-        let group = macroblocks / u64::from(hwrc.group_macroblocks.max(1));
-        // The first row is left alone: too little is known of the picture.
-        if progress.row == 0 || group == self.group {
-            return self.qp;
-        }
-        self.group = group;
-        let target = (group * u64::from(hwrc.group_bits)).max(1);
-        let qp = match u64::from(progress.bits) * 100 / target {
-            0..70 => list.qp.saturating_sub(2),
-            70..90 => list.qp.saturating_sub(1),
-            90..=110 => list.qp,
-            111..=140 => list.qp + 1,
-            _ => list.qp + 2,
-        };
-        self.qp = qp.clamp(hwrc.qp_min, hwrc.qp_max);
-        self.qp
     }
 }
 

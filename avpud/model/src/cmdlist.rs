@@ -82,6 +82,10 @@ pub struct Hwrc {
     pub group_macroblocks: u16,
     /// Bits aimed at in a group.
     pub group_bits: u32,
+    /// Groups over which an error is made good.
+    pub window_groups: u16,
+    /// What the groups of the picture before took is forgotten.
+    pub restart: bool,
     /// Least QP.
     pub qp_min: u8,
     /// Greatest QP.

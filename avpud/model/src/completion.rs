@@ -4,13 +4,15 @@
 //! the rec buffers in the model's own layout: rows of whole macroblocks without gaps, luma at the luma address,
 //! interleaved chroma at the chroma address; it is shorter than the planes that the core reserves (both sides rounded
 //! up to 64). Motion vectors are written as zeros over their whole length, so that an area that is too small shows in
-//! what lies behind it. The compression maps and the context of the rate control tables are left alone. The status
-//! words come last, into the submitted list: the size in word 0x41 is what says that a picture is done.
+//! what lies behind it. The context of the rate control tables gets what each group of macroblocks took; the
+//! compression maps are left alone. The status words come last, into the submitted list: the size in word 0x41 is what
+//! says that a picture is done.
 
 use crate::avc::{Frame, PictureStats};
 use crate::cmdlist::{CommandList, PAYLOAD_OFFSET_BYTES, STATUS_WORD, STATUS_WORDS};
 use crate::dma::vectors_len_bytes;
 use crate::fault::{FaultKind, Strike};
+use crate::group_control;
 use crate::memory::{BusError, Memory};
 
 /// A picture that was made.
@@ -26,6 +28,8 @@ pub struct Finished<'a> {
     pub stats: &'a PictureStats,
     /// Decoded picture; `None` from a body that makes no video.
     pub reconstruction: Option<&'a Frame>,
+    /// Bits that its groups of macroblocks took; `None` from a body that makes no video.
+    pub groups: Option<&'a [u32]>,
     /// Why there is no picture.
     pub refusal: Option<&'static str>,
     /// Source or reference could not be read.
@@ -110,6 +114,9 @@ pub(crate) fn write_back(
         memory.write(list.at.rec_chroma, frame.chroma())?;
         let vectors = vectors_len_bytes(list.macroblocks());
         write_all(list.at.rec_vectors, vectors, &ZEROS, memory)?;
+    }
+    if let Some(taken) = finished.groups {
+        group_control::store(list, taken, memory)?;
     }
     let payload = finished.payload_in_budget();
     let now = if strike.has(FaultKind::LateTail) {

@@ -22,6 +22,7 @@ pub mod dma;
 pub mod dump;
 pub mod engine;
 pub mod fault;
+mod group_control;
 mod history;
 mod irq;
 pub mod machine;

@@ -380,6 +380,8 @@ pub(super) fn check_rate_control(
     Some(Hwrc {
         group_macroblocks: u16_of(group),
         group_bits: group_bits & 0x00ff_ffff,
+        window_groups: u16_of(bits(check.word(0x18), 20, 8)),
+        restart: bits(check.word(0x18), 31, 1) == 1,
         qp_min: u8_of(qp_min),
         qp_max: u8_of(qp_max),
     })
