@@ -77,6 +77,8 @@ struct Flow {
     share: Share,
     /// Release of its last reserved picture; at first the time of its opening.
     released: Micros,
+    /// When it was promised something else than before.
+    changed: Micros,
     /// Where its next tag starts at the least.
     finish_tag: u64,
     head: Option<Waiting>,
@@ -109,15 +111,21 @@ impl Arbiter {
             *slot = Some(Flow {
                 share,
                 released: now,
+                changed: now,
                 finish_tag: self.virtual_time,
                 head: None,
             });
         }
     }
 
-    /// A channel has another share from now on. What it was offered for must be offered anew.
-    pub(super) fn change(&mut self, channel: ChannelKey, share: Share) {
+    /// A channel has another share from now on. What it was offered for must be offered anew: where that is owed sooner
+    /// now, it is due from now on and not since a time at which it was owed nothing.
+    pub(super) fn change(&mut self, channel: ChannelKey, share: Share, now: Micros) {
         if let Some(flow) = self.flow_mut(channel) {
+            let urgency = |share: &Share| (share.class, share.period_us, share.deadline_us);
+            if urgency(&flow.share) != urgency(&share) {
+                flow.changed = now;
+            }
             flow.share = share;
         }
     }
@@ -147,7 +155,7 @@ impl Arbiter {
         };
         let earliest = flow.released.plus_us(flow.share.period_us);
         let waiting = Waiting {
-            release: earliest.max(head.accepted),
+            release: earliest.max(head.accepted).max(flow.changed),
             start_tag,
             in_rate: head.in_rate,
         };

@@ -120,7 +120,7 @@ impl Broker {
         let (fps, fps_out) = (parameters.fps, parameters.fps_out);
         channel.decimation.change(fps, fps_out);
         channel.parameters = parameters;
-        self.arbiter.change(key, share);
+        self.arbiter.change(key, share, now);
         self.offer(key);
     }
 }

@@ -20,6 +20,7 @@ mod retiring;
 mod retrying;
 mod revocation;
 mod rights;
+mod schedulability;
 mod sources;
 mod stream_control;
 mod stream_data;
