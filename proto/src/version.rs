@@ -146,6 +146,11 @@ pub enum Reason {
     ShuttingDown,
     /// The first bytes were no Hello.
     NotHello,
+    /// The client's user has as many connections as it may.
+    UserQuota {
+        /// So many.
+        max: u16,
+    },
     /// A reason that this crate does not know.
     Other(u32),
 }
@@ -159,6 +164,10 @@ impl Reason {
             Self::TooManyClients => 2,
             Self::ShuttingDown => 3,
             Self::NotHello => 4,
+            Self::UserQuota { max } => {
+                let [low, high] = max.to_le_bytes();
+                u32::from_le_bytes([USER_QUOTA, 0, low, high])
+            }
             Self::Other(number) => number,
         }
     }
@@ -166,6 +175,11 @@ impl Reason {
     /// The reason by its number.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
+        let [reason, zero, low, high] = number.to_le_bytes();
+        if reason == USER_QUOTA && zero == 0 {
+            let max = u16::from_le_bytes([low, high]);
+            return Self::UserQuota { max };
+        }
         match number {
             1 => Self::NoCommonVersion,
             2 => Self::TooManyClients,
@@ -176,6 +190,9 @@ impl Reason {
     }
 }
 
+/// The low half of this reason's number; the other one says how many.
+const USER_QUOTA: u8 = 5;
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -183,6 +200,10 @@ impl fmt::Display for Reason {
             Self::TooManyClients => f.write_str("too many clients"),
             Self::ShuttingDown => f.write_str("the daemon is shutting down"),
             Self::NotHello => f.write_str("the daemon did not understand our hello"),
+            Self::UserQuota { max } => write!(
+                f,
+                "expected at most {max} connections of this user, found one more"
+            ),
             Self::Other(number) => write!(f, "reason {number}"),
         }
     }
@@ -281,6 +302,8 @@ mod tests {
         );
         let refused = DaemonHello::refused(Reason::TooManyClients);
         assert_eq!(refused.encode(), *b"AVPU\x01\0\x01\0\x02\0\0\0");
+        let quota = DaemonHello::refused(Reason::UserQuota { max: 48 });
+        assert_eq!(quota.encode(), *b"AVPU\x01\0\x01\0\x05\0\x30\0");
     }
 
     #[test]
@@ -298,6 +321,8 @@ mod tests {
             refusal(Reason::TooManyClients),
             refusal(Reason::ShuttingDown),
             refusal(Reason::NotHello),
+            refusal(Reason::UserQuota { max: 0 }),
+            refusal(Reason::UserQuota { max: 0x1234 }),
             refusal(Reason::Other(77)),
         ] {
             assert_eq!(DaemonHello::decode(answer.encode(), client), Ok(answer));
