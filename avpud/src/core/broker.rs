@@ -274,7 +274,7 @@ impl Broker {
             Request::Capabilities => Ok(Some(self.capabilities(asker))),
             Request::OpenChannel(wish) => self.open_channel(session, id, wish),
             Request::CloseChannel(which) => self.close_channel(session, id, which.channel),
-            Request::LeaseBuffers(wish) => self.lease_buffers(session, id, wish),
+            Request::LeaseBuffers(wish) => self.lease_buffers(asker, id, wish),
             Request::ReturnLease(which) => self.return_lease(session, which.lease),
             Request::RegisterRegion(wish) => self.register_region(asker, wish),
             Request::UnregisterRegion(which) => self.unregister_region(session, which.region),
@@ -296,8 +296,8 @@ impl Broker {
             Request::Clients(page) => Ok(Some(self.client_page(page))),
             Request::Memory(page) => Ok(Some(self.memory_page(page))),
             Request::Watch(watch) => self.watch(session, watch.on),
-            Request::Revoke(which) => self.revoke_lease(which),
-            Request::ReleaseQuarantine(which) => self.release_quarantine(which),
+            Request::Revoke(which) => self.revoke_lease(asker, which),
+            Request::ReleaseQuarantine(which) => self.release_quarantine(asker, which),
             Request::Explain(which) => self.explain(&which),
             Request::Trace(page) => Ok(Some(self.trace_page(page))),
             Request::Fits(question) => self.fits(question),
@@ -333,15 +333,19 @@ impl Broker {
     }
 
     pub(super) fn refuse(&mut self, session: SessionKey, id: u16, refusal: &Refusal) {
+        let refused = refusal.to_wire();
         if let Some(state) = self.sessions.get_mut(&session) {
             state.refusals = state.refusals.saturating_add(1);
+            let peer = state.peer;
+            if refusal.is_about_rights() {
+                self.note(Note::Refused {
+                    peer,
+                    code: refused.code,
+                    sentence: refused.sentence.clone(),
+                });
+            }
         }
-        self.reply(
-            session,
-            id,
-            Reply::Refused(refusal.to_wire()),
-            Attach::Nothing,
-        );
+        self.reply(session, id, Reply::Refused(refused), Attach::Nothing);
     }
 
     pub(super) fn event(&mut self, session: SessionKey, body: Event) {

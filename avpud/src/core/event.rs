@@ -5,8 +5,9 @@
 
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, EncodeJob, EngineId, JobId, JobOutcome};
-use crate::mem::addr::{ByteLen, PhysRange};
+use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use crate::picture::ChannelSetup;
+use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::Request;
@@ -419,4 +420,77 @@ pub enum Note {
         /// Name.
         name: String,
     },
+    /// A request was refused for want of a right, at a limit, or for what it names.
+    Refused {
+        /// Who asked.
+        peer: Peer,
+        /// What it was told.
+        code: ErrorCode,
+        /// What it was told, for people.
+        sentence: String,
+    },
+    /// The holder of a lease was told to return it.
+    LeaseRevoking {
+        /// The lease.
+        lease: LeaseKey,
+        /// Who holds it.
+        holder: Peer,
+        /// Who takes it.
+        by: Peer,
+        /// Time that the holder has.
+        grace_us: u64,
+    },
+    /// The time of a lease's holder was over: nothing new is taken from that memory.
+    LeaseFenced {
+        /// The lease.
+        lease: LeaseKey,
+        /// Who held it.
+        holder: Peer,
+        /// Time since the holder was told.
+        after_us: u64,
+        /// Frames that were dropped because of it.
+        dropped: u32,
+        /// Frames that the encoder has yet to end.
+        frames: u32,
+    },
+    /// A lease that was to be returned is gone.
+    LeaseRevoked {
+        /// The lease.
+        lease: LeaseKey,
+        /// Who held it.
+        holder: Peer,
+        /// How it ended.
+        how: Ending,
+        /// Time since the holder was told.
+        after_us: u64,
+        /// Time since it was fenced, where it was: the encoder needed that long.
+        fenced_us: Option<u64>,
+    },
+    /// Something may still write to memory that nobody holds any more.
+    Quarantined {
+        /// The memory.
+        memory: PhysRange,
+        /// Who held it.
+        holder: Peer,
+        /// How long it is kept; `None`: until somebody vouches for it.
+        time_us: Option<u64>,
+    },
+    /// Somebody vouched for memory in quarantine.
+    QuarantineReleased {
+        /// Where it begins.
+        address: PhysAddr,
+        /// Who.
+        by: Peer,
+    },
+}
+
+/// How a lease that was to be returned ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its holder returned it in time.
+    Returned,
+    /// Its holder is gone.
+    Left,
+    /// It was fenced, and the encoder is done with it.
+    Fenced,
 }

@@ -76,13 +76,13 @@ impl Broker {
             }
         };
         self.import_works = true;
-        let Some(uid) = self.sessions.get(&session).map(|state| state.peer.uid) else {
+        let Some(peer) = self.sessions.get(&session).map(|state| state.peer) else {
             return self.push(Output::ReleaseImport { import: key });
         };
-        let who = Claimant { session, uid };
+        let who = Claimant { session, peer };
         let imported = Imported {
             key,
-            may_be_system: uid == 0,
+            may_be_system: peer.uid == 0,
         };
         match self.sources.register_imported(who, range, imported) {
             Ok(region) => {

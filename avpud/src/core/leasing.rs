@@ -15,7 +15,7 @@ use avpu_proto::types::{Address, BufferAccess, LeaseId, RegionId, Role};
 impl Broker {
     pub(super) fn lease_buffers(
         &mut self,
-        session: SessionKey,
+        Asker { session, peer, .. }: Asker,
         request: u16,
         wish: LeaseBuffers,
     ) -> Answer {
@@ -59,8 +59,8 @@ impl Broker {
                 max: u64::from(bytes_max),
             });
         }
-        let pid = self.sessions.get(&session).map_or(0, |s| s.peer.pid);
-        let memory = self.lease_memory(ByteLen::new(total), Purpose::Source, pid, wish.channel)?;
+        let memory =
+            self.lease_memory(ByteLen::new(total), Purpose::Source, peer.pid, wish.channel)?;
         let range = memory.range();
         let buffers = Buffers {
             layout,
@@ -70,7 +70,7 @@ impl Broker {
         };
         let lease = self
             .sources
-            .add_lease(|key| SourceLease::granting(key, session, memory, buffers, request));
+            .add_lease(|key| SourceLease::granting(key, (session, peer), memory, buffers, request));
         self.push(Output::GrantLease {
             lease,
             memory: range,

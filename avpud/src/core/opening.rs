@@ -247,7 +247,7 @@ impl Broker {
             if self.engine.may_write_to(key) {
                 self.condemn(lease, Guards::Unseen);
             } else {
-                self.retire(lease, false);
+                self.retire(lease, None);
             }
         }
     }

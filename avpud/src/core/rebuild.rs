@@ -98,7 +98,7 @@ impl Broker {
         if self.engine.may_write_to(key) {
             self.condemn(old, Guards::Unseen);
         } else {
-            self.retire(old, false);
+            self.retire(old, None);
         }
         let Some(channel) = self.channel(key) else {
             return;

@@ -123,6 +123,25 @@ impl Refusal {
         }
     }
 
+    /// Whether an operator should hear of it: somebody wanted what is not its own, or more than it may have. Frames
+    /// beyond a queue or the credits are not that: a client that submits as fast as it can is told so all the time.
+    pub(super) const fn is_about_rights(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRole { .. }
+                | Self::NoControl { .. }
+                | Self::NotOwner(_)
+                | Self::ForeignObject { .. }
+                | Self::Foreign { .. }
+                | Self::OutOfBounds { .. }
+                | Self::Overlap { .. }
+                | Self::Quarantined { .. }
+                | Self::Limit { .. }
+                | Self::LeaseBytes { .. }
+                | Self::LeftTooMuch { .. }
+        )
+    }
+
     /// The stable code, and whether the same request may succeed later.
     fn code(&self) -> (ErrorCode, bool) {
         match self {

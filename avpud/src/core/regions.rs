@@ -7,7 +7,7 @@
 //!
 //! An imported buffer is no such memory: the kernel keeps it, and gives it to nobody else, while any driver uses it.
 
-use crate::core::event::{ImportKey, SessionKey};
+use crate::core::event::{ImportKey, Peer, SessionKey};
 use crate::core::pool::NotHeld;
 use crate::core::time::Micros;
 use crate::mem::addr::{PhysAddr, PhysRange};
@@ -26,7 +26,8 @@ pub(super) struct Regions {
 struct Region {
     id: RegionId,
     hold: Hold,
-    uid: u32,
+    /// Who registered it.
+    holder: Peer,
     range: PhysRange,
     /// The buffer of another driver that it is.
     import: Option<ImportKey>,
@@ -53,7 +54,7 @@ enum Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claimant {
     pub(super) session: SessionKey,
-    pub(super) uid: u32,
+    pub(super) peer: Peer,
 }
 
 /// Why a range cannot be somebody's.
@@ -69,7 +70,8 @@ pub(super) enum Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Remains {
     pub(super) range: PhysRange,
-    pub(super) uid: u32,
+    /// Who registered it.
+    pub(super) holder: Peer,
     pub(super) since: Micros,
 }
 
@@ -102,7 +104,8 @@ impl Regions {
         let taken = others.find_map(|region| match region.hold {
             Hold::Owned(session) => (session != who.session).then_some(Taken::Foreign),
             Hold::Read | Hold::Quarantined { .. } => {
-                (region.uid != who.uid).then_some(Taken::Quarantined { uid: region.uid })
+                let uid = region.holder.uid;
+                (uid != who.peer.uid).then_some(Taken::Quarantined { uid })
             }
         });
         taken.map_or(Ok(()), Err)
@@ -111,7 +114,9 @@ impl Regions {
     /// Pieces that are in quarantine for a user and that registering `range` would not take over.
     pub(super) fn left_beside(&self, uid: u32, range: PhysRange) -> usize {
         let left = self.regions.iter().filter(|region| {
-            region.uid == uid && region.is_quarantined() && !range.contains_range(region.range)
+            region.holder.uid == uid
+                && region.is_quarantined()
+                && !range.contains_range(region.range)
         });
         left.count()
     }
@@ -123,13 +128,13 @@ impl Regions {
         range: PhysRange,
         import: Option<ImportKey>,
     ) -> RegionId {
-        self.forget_within(range, who.uid);
+        self.forget_within(range, who.peer.uid);
         let id = RegionId::new(self.next);
         self.next = self.next.wrapping_add(1);
         self.regions.push(Region {
             id,
             hold: Hold::Owned(who.session),
-            uid: who.uid,
+            holder: who.peer,
             range,
             import,
             pins: 0,
@@ -206,13 +211,13 @@ impl Regions {
             .iter()
             .position(|region| over(region) && region.pins == 0)?;
         let mut region = self.regions.remove(index);
-        let (range, uid) = (region.range, region.uid);
+        let (range, holder) = (region.range, region.holder);
         if let Some(import) = region.import {
             self.released.push(import);
             return None;
         }
         for around in &mut self.regions {
-            if around.uid != uid || !around.range.contains_range(range) {
+            if around.holder.uid != holder.uid || !around.range.contains_range(range) {
                 continue;
             }
             match &mut around.hold {
@@ -224,12 +229,12 @@ impl Regions {
                 Hold::Read => {}
             }
         }
-        self.forget_within(range, uid);
+        self.forget_within(range, holder.uid);
         region.hold = Hold::Quarantined { since: now, until };
         self.regions.push(region);
         Some(Remains {
             range,
-            uid,
+            holder,
             since: now,
         })
     }
@@ -266,7 +271,7 @@ impl Regions {
         self.regions.iter().filter_map(|region| match region.hold {
             Hold::Quarantined { since, .. } => Some(Remains {
                 range: region.range,
-                uid: region.uid,
+                holder: region.holder,
                 since,
             }),
             Hold::Owned(_) | Hold::Read => None,
@@ -312,7 +317,7 @@ impl Regions {
     /// Forgets what lies in quarantine for this user within a range.
     fn forget_within(&mut self, range: PhysRange, uid: u32) {
         self.regions.retain(|region| {
-            let within = region.uid == uid && range.contains_range(region.range);
+            let within = region.holder.uid == uid && range.contains_range(region.range);
             !(within && region.is_quarantined())
         });
     }

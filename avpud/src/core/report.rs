@@ -133,7 +133,7 @@ impl Broker {
             len_bytes: remains.range.len().get(),
             purpose: Purpose::Quarantine,
             since_us: TimeUs::new(remains.since.value()),
-            uid: Some(remains.uid),
+            uid: Some(remains.holder.uid),
             ..LeaseReport::default()
         });
         let mut pieces: Vec<LeaseReport> = leased.chain(left).collect();

@@ -4,7 +4,7 @@
 //! only then the memory may be leased again, or never, when something wrote where nobody may.
 
 use crate::core::broker::Broker;
-use crate::core::event::{Guards, Note};
+use crate::core::event::{Guards, Note, Peer};
 use crate::core::pool::Lease;
 use crate::mem::addr::PhysRange;
 
@@ -12,17 +12,14 @@ use crate::mem::addr::PhysRange;
 #[derive(Debug)]
 pub(super) struct Retiring {
     memory: Lease,
-    /// Something may still write to it that no descriptor bounds.
-    quarantined: bool,
+    /// Who held it, where something may still write to it that no descriptor bounds.
+    left_by: Option<Peer>,
 }
 
 impl Broker {
     /// Keeps memory that the shell was asked to take back until [`Self::handle_memory_returned`].
-    pub(super) fn retire(&mut self, memory: Lease, quarantined: bool) {
-        self.retiring.push(Retiring {
-            memory,
-            quarantined,
-        });
+    pub(super) fn retire(&mut self, memory: Lease, left_by: Option<Peer>) {
+        self.retiring.push(Retiring { memory, left_by });
     }
 
     pub(super) fn handle_memory_returned(&mut self, memory: PhysRange, guards: Guards) {
@@ -35,12 +32,12 @@ impl Broker {
         };
         let Retiring {
             memory: lease,
-            quarantined,
+            left_by,
         } = self.retiring.swap_remove(index);
-        match guards {
-            Guards::Intact if quarantined => return self.hold_back(lease),
-            Guards::Intact => return self.pool.release(lease),
-            Guards::Broken(_) | Guards::Unseen => {}
+        match (guards, left_by) {
+            (Guards::Intact, Some(holder)) => return self.hold_back(lease, holder),
+            (Guards::Intact, None) => return self.pool.release(lease),
+            (Guards::Broken(_) | Guards::Unseen, _) => {}
         }
         if let Guards::Broken(count) = guards {
             let broken = &mut self.counters.guards_broken;

@@ -11,14 +11,14 @@
 //! nothing writes to it any more. What a client had registered of other allocators waits [likewise](super::regions).
 
 use crate::core::broker::{Answer, Broker};
-use crate::core::event::{LeaseKey, Output, SessionKey};
+use crate::core::event::{Ending, LeaseKey, Note, Output, Peer, SessionKey};
 use crate::core::pool::{Lease, NotHeld};
 use crate::core::refusal::Refusal;
-use crate::core::sources::{Holder, Possession, SourceLease};
+use crate::core::sources::{Asker, Holder, Possession, SourceLease};
 use crate::core::time::Micros;
 use crate::core::timer::Timer;
 use crate::job::ChannelKey;
-use crate::mem::addr::PhysAddr;
+use crate::mem::addr::{PhysAddr, PhysRange};
 use avpu_proto::event::{Event, LeaseRevoked, LeaseRevoking};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{ReleaseQuarantine, Revoke};
@@ -26,12 +26,13 @@ use avpu_proto::types::{DropReason, LeaseId};
 
 impl Broker {
     /// Tells the holder of a lease that it will be taken back. A second request shortens the time but never extends it.
-    pub(super) fn revoke_lease(&mut self, wish: Revoke) -> Answer {
+    pub(super) fn revoke_lease(&mut self, asker: Asker, wish: Revoke) -> Answer {
         let grace_us = match wish.grace_us {
             0 => GRACE_US,
             asked => asked,
         };
-        let until = self.now.plus_us(u64::from(grace_us));
+        let now = self.now;
+        let until = now.plus_us(u64::from(grace_us));
         let key = LeaseKey::new(wish.lease.value());
         let lease = self.sources.lease_mut(key);
         let holder = lease.and_then(|lease| Some((lease.owner?, lease)));
@@ -47,7 +48,15 @@ impl Broker {
             Possession::Revoking { .. } | Possession::Fenced => return Ok(Some(Reply::Done)),
         }
         lease.possession = Possession::Revoking { until };
+        lease.told.get_or_insert(now);
+        let holder = lease.holder;
         let lease = wish.lease;
+        self.note(Note::LeaseRevoking {
+            lease: key,
+            holder,
+            by: asker.peer,
+            grace_us: grace_us.into(),
+        });
         self.event(
             owner,
             Event::LeaseRevoking(LeaseRevoking { lease, grace_us }),
@@ -68,12 +77,26 @@ impl Broker {
 
     /// Nothing is taken from this lease any more.
     fn fence(&mut self, key: LeaseKey) {
+        let now = self.now;
         let Some(lease) = self.sources.lease_mut(key) else {
             return;
         };
         lease.possession = Possession::Fenced;
+        lease.fenced = Some(now);
+        let (pins, holder, told) = (lease.pins, lease.holder, lease.told);
+        let source = Holder::Lease(key);
+        let queued = self.all_channels().flat_map(|channel| &channel.queue);
+        let dropped = queued.filter(|frame| frame.holder == source).count();
+        let dropped = u32::try_from(dropped).unwrap_or(u32::MAX);
+        self.note(Note::LeaseFenced {
+            lease: key,
+            holder,
+            after_us: told.map_or(0, |told| now.since_us(told)),
+            dropped,
+            frames: pins.saturating_sub(dropped),
+        });
         for index in 0..self.config.channels_max {
-            self.drop_sources(ChannelKey::new(index), Holder::Lease(key));
+            self.drop_sources(ChannelKey::new(index), source);
         }
         if let Some(lease) = self.sources.take_fenced(key) {
             self.take_back_unreturned(lease);
@@ -111,18 +134,33 @@ impl Broker {
 
     fn withdraw(&mut self, lease: SourceLease, quarantined: bool) {
         let (key, memory) = (lease.key, lease.memory.range());
+        let left_by = quarantined.then_some(lease.holder);
+        if let Some(told) = lease.told {
+            self.note(Note::LeaseRevoked {
+                lease: key,
+                holder: lease.holder,
+                how: match (lease.owner, lease.fenced) {
+                    (_, Some(_)) => Ending::Fenced,
+                    (Some(_), None) => Ending::Returned,
+                    (None, None) => Ending::Left,
+                },
+                after_us: self.now.since_us(told),
+                fenced_us: lease.fenced.map(|fenced| self.now.since_us(fenced)),
+            });
+        }
         if let (Some(owner), false) = (lease.owner, lease.possession == Possession::Held) {
             let lease = LeaseId::new(key.value());
             self.event(owner, Event::LeaseRevoked(LeaseRevoked { lease }));
             self.arm_revocation();
         }
         self.push(Output::RevokeLease { lease: key, memory });
-        self.retire(lease.memory, quarantined);
+        self.retire(lease.memory, left_by);
     }
 
     /// Keeps memory out of use for as long as something may still write to it.
-    pub(super) fn hold_back(&mut self, memory: Lease) {
+    pub(super) fn hold_back(&mut self, memory: Lease, holder: Peer) {
         let until = self.quarantine_end();
+        self.note_quarantine(memory.range(), holder);
         self.pool.hold(memory, until);
         self.arm_quarantine();
     }
@@ -146,7 +184,8 @@ impl Broker {
             }
             Holder::Region(id) => {
                 let (now, until) = (self.now, self.quarantine_end());
-                if self.sources.regions.unpin(id, now, until).is_some() {
+                if let Some(left) = self.sources.regions.unpin(id, now, until) {
+                    self.note_quarantine(left.range, left.holder);
                     self.arm_quarantine();
                 }
             }
@@ -157,8 +196,21 @@ impl Broker {
     /// What a client registered stays in quarantine when it is gone.
     pub(super) fn leave_regions(&mut self, session: SessionKey) {
         let (now, until) = (self.now, self.quarantine_end());
-        while self.sources.regions.disown(session, now, until).is_some() {}
+        while let Some(left) = self.sources.regions.disown(session, now, until) {
+            if let Some(left) = left {
+                self.note_quarantine(left.range, left.holder);
+            }
+        }
         self.arm_quarantine();
+    }
+
+    fn note_quarantine(&mut self, memory: PhysRange, holder: Peer) {
+        let time_us = self.config.quarantine_us;
+        self.note(Note::Quarantined {
+            memory,
+            holder,
+            time_us,
+        });
     }
 
     fn quarantine_end(&self) -> Option<Micros> {
@@ -173,7 +225,7 @@ impl Broker {
     }
 
     /// An operator says that nothing writes to this memory any more.
-    pub(super) fn release_quarantine(&mut self, which: ReleaseQuarantine) -> Answer {
+    pub(super) fn release_quarantine(&mut self, asker: Asker, which: ReleaseQuarantine) -> Answer {
         let address = PhysAddr::new(which.address.value());
         let pardoned = match self.pool.pardon(address) {
             Err(NotHeld::Nothing) => self.sources.regions.pardon(address),
@@ -181,6 +233,8 @@ impl Broker {
         };
         match pardoned {
             Ok(()) => {
+                let by = asker.peer;
+                self.note(Note::QuarantineReleased { address, by });
                 self.arm_quarantine();
                 Ok(Some(Reply::Done))
             }

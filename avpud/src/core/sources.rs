@@ -43,10 +43,16 @@ pub(super) struct SourceLease {
     /// The shell was asked to export it and has not answered.
     pub(super) granting: Option<Grant>,
     pub(super) possession: Possession,
+    /// Whose it is, or was.
+    pub(super) holder: Peer,
+    /// When its holder was told to return it.
+    pub(super) told: Option<Micros>,
+    /// When it was fenced.
+    pub(super) fenced: Option<Micros>,
     /// No descriptor bounds who reaches it: it is known by its physical address.
     pub(super) is_open: bool,
     /// Frames under way in it.
-    pins: u32,
+    pub(super) pins: u32,
 }
 
 /// How far a lease is its holder's.
@@ -100,7 +106,7 @@ impl Asker {
     const fn claimant(&self) -> Claimant {
         Claimant {
             session: self.session,
-            uid: self.peer.uid,
+            peer: self.peer,
         }
     }
 }
@@ -386,7 +392,7 @@ impl SourceLease {
     /// A lease that waits for the shell's answer.
     pub(super) const fn granting(
         key: LeaseKey,
-        owner: SessionKey,
+        (owner, holder): (SessionKey, Peer),
         memory: Lease,
         buffers: Buffers,
         request: u16,
@@ -398,6 +404,9 @@ impl SourceLease {
             buffers,
             granting: Some(Grant { request }),
             possession: Possession::Held,
+            holder,
+            told: None,
+            fenced: None,
             is_open: false,
             pins: 0,
         }

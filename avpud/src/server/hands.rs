@@ -4,7 +4,7 @@ use super::connection::Fault;
 use super::ring::Ring;
 use super::{End, Server, clock};
 use crate::codec::join::join;
-use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Note, Output, SessionKey};
+use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Output, SessionKey};
 use crate::device::{Caching, Device, Export, guard};
 use crate::driver::Completion;
 use crate::job::{ChannelKey, EncodeJob, JobId, JobOutcome, PictureHeader};
@@ -15,7 +15,7 @@ use avpu_proto::reply::Reply;
 use avpu_proto::ring::RingLayout;
 use avpu_proto::types::{BufferAccess, ChannelId, Epoch};
 use avpu_proto::version::{DaemonHello, Reason};
-use slog::{error, info, warn};
+use slog::error;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -217,8 +217,12 @@ impl<D: Device> Server<D> {
             CloseReason::Shutdown => Reason::ShuttingDown,
         };
         entry.turn_away(DaemonHello::refused(reason), now);
+        let peer = entry.connection.peer();
         if core::mem::take(&mut entry.in_core) {
             self.departed.push(session);
+        }
+        if reason == Reason::TooManyClients {
+            self.record_turned_away(peer, reason);
         }
     }
 
@@ -394,75 +398,6 @@ impl<D: Device> Server<D> {
     fn release(&mut self, job: JobId, channel: ChannelKey) {
         if let Err(cause) = self.engine.release_payload(channel, job) {
             error!(self.log, "a stream buffer was not given back"; "cause" => %cause);
-        }
-    }
-
-    fn record(&mut self, note: &Note) {
-        let limit = match note {
-            Note::Timeout { .. }
-            | Note::PictureFailed { .. }
-            | Note::PictureTooLarge { .. }
-            | Note::TicketBreached { .. } => Some(&mut self.rate),
-            // Clients open and close as often as they like; that must not hide what goes wrong.
-            Note::ChannelOpened { .. } | Note::ChannelClosed { .. } => Some(&mut self.chatter),
-            Note::ChannelTooLarge { .. }
-            | Note::MemoryCondemned { .. }
-            | Note::EngineOffline { .. } => None,
-        };
-        let Some(suppressed) = limit.map_or(Some(0), |limit| limit.allow(self.now)) else {
-            return;
-        };
-        match note {
-            Note::Timeout {
-                channel,
-                job,
-                started,
-                expected_us,
-            } => warn!(self.log, "a picture missed its deadline: resetting the encoder";
-                "channel" => channel.index(), "job" => job.value(),
-                "waited_us" => self.now.since_us(*started), "expected_us" => *expected_us,
-                "suppressed" => suppressed),
-            Note::PictureFailed {
-                channel,
-                job,
-                outcome,
-            } => warn!(self.log, "a picture failed"; "channel" => channel.index(),
-                "job" => job.value(), "outcome" => ?outcome, "suppressed" => suppressed),
-            Note::PictureTooLarge {
-                channel,
-                job,
-                qp,
-                bytes,
-            } => warn!(self.log, "a picture did not fit and is encoded once more";
-                "channel" => channel.index(), "job" => job.value(), "qp" => *qp, "bytes" => *bytes,
-                "suppressed" => suppressed),
-            Note::ChannelTooLarge { channel, qp, bytes } => {
-                error!(self.log, "a channel's pictures do not fit even at its highest QP";
-                    "channel" => channel.index(), "qp" => *qp, "bytes" => *bytes);
-            }
-            Note::MemoryCondemned { memory, guards } => {
-                error!(self.log, "memory is out of use from here on"; "memory" => %memory,
-                    "guards" => ?guards);
-            }
-            Note::TicketBreached {
-                channel,
-                frame,
-                wait_us,
-                ticket_us,
-            } => warn!(self.log, "a picture waited longer than promised";
-                "channel" => channel.index(), "frame" => frame.value(), "waited_us" => *wait_us,
-                "ticket_us" => *ticket_us, "suppressed" => suppressed),
-            Note::EngineOffline { engine } => {
-                error!(self.log, "the encoder cannot be brought back"; "engine" => engine.index());
-            }
-            Note::ChannelOpened { channel, name, pid } => {
-                info!(self.log, "channel opened"; "channel" => channel.index(), "name" => name,
-                    "pid" => *pid, "suppressed" => suppressed);
-            }
-            Note::ChannelClosed { channel, name } => {
-                info!(self.log, "channel closed"; "channel" => channel.index(), "name" => name,
-                    "suppressed" => suppressed);
-            }
         }
     }
 }

@@ -15,6 +15,7 @@ mod imports;
 mod irq;
 mod listener;
 mod log;
+mod notes;
 mod outbox;
 mod peers;
 mod plan;
@@ -85,6 +86,8 @@ pub struct Server<D> {
     rate: RateLimit,
     /// Of what clients may cause as often as they like.
     chatter: RateLimit,
+    /// Of requests that are refused for want of a right or at a limit.
+    refusals: RateLimit,
     expelled: u32,
     /// Sessions that ended and of which the core is to be told.
     departed: Vec<SessionKey>,
@@ -264,9 +267,10 @@ impl<D: Device> Server<D> {
                             "uid" => peer.uid, "suppressed" => suppressed);
                     }
                 }
-                Accepted::Refused(cause) => {
+                Accepted::TurnedBack(peer, reason) => self.record_turned_away(peer, reason),
+                Accepted::Failed(cause) => {
                     if let Some(suppressed) = self.rate.allow(self.now) {
-                        warn!(self.log, "connection refused";
+                        warn!(self.log, "a connection could not be made";
                             "cause" => %cause, "suppressed" => suppressed);
                     }
                 }

@@ -10,7 +10,7 @@ use crate::limits::{
 };
 use avpu_proto::reply::Reply;
 use avpu_proto::version::{DaemonHello, Reason};
-use mio::net::{UnixListener, UnixStream};
+use mio::net::UnixListener;
 use mio::{Registry, Token};
 use std::io::{self, Write};
 
@@ -57,8 +57,10 @@ pub(super) enum Accepted {
     One,
     /// A new connection in the place of one that had not said Hello yet.
     InPlaceOf(Peer),
-    /// One that was closed at once, and why.
-    Refused(io::Error),
+    /// One that was told why it is closed at once.
+    TurnedBack(Peer, Reason),
+    /// One that could not be made.
+    Failed(io::Error),
     /// Nobody waits.
     Nobody,
 }
@@ -123,23 +125,24 @@ impl Peers {
             Err(error) => {
                 // Out of descriptors, or a peer that left while it waited: the next event tries again.
                 self.accept_ready = error.kind() == io::ErrorKind::ConnectionAborted;
-                return Accepted::Refused(error);
+                return Accepted::Failed(error);
             }
         };
         let free = self.slots.iter().position(Option::is_none);
         let free = free.unwrap_or(self.slots.len());
         let silent = (free >= CONNECTIONS_MAX).then(|| self.longest_silent());
-        let free = match silent {
-            Some(Some(index)) => index,
-            Some(None) => return turn_back(&stream, "all slots are in use"),
-            None => free,
-        };
         let mut connection = match Connection::new(stream) {
             Ok(connection) => connection,
-            Err(error) => return Accepted::Refused(error),
+            Err(error) => return Accepted::Failed(error),
+        };
+        let free = match silent {
+            Some(Some(index)) => index,
+            Some(None) => return turn_back(&connection, Reason::TooManyClients),
+            None => free,
         };
         if self.exceeds_quota(connection.peer().uid) {
-            return turn_back(connection.stream(), "its user has as many as it may");
+            let max = u16::try_from(self.quota.connections_max).unwrap_or(u16::MAX);
+            return turn_back(&connection, Reason::UserQuota { max });
         }
         let evicted = silent.and_then(|_| self.evict(free));
         let taken = connection
@@ -159,7 +162,7 @@ impl Peers {
                 });
                 evicted.map_or(Accepted::One, Accepted::InPlaceOf)
             }
-            Err(error) => Accepted::Refused(error),
+            Err(error) => Accepted::Failed(error),
         }
     }
 
@@ -303,10 +306,12 @@ impl Entry {
 }
 
 /// Closes a connection that was only just made, and says why.
-fn turn_back(mut stream: &UnixStream, why: &'static str) -> Accepted {
+fn turn_back(connection: &Connection, reason: Reason) -> Accepted {
     // As far as it goes: a fresh socket has room, and the peer sees the end in any case.
-    let _ = stream.write(&DaemonHello::refused(Reason::TooManyClients).encode());
-    Accepted::Refused(io::Error::other(why))
+    let _ = connection
+        .stream()
+        .write(&DaemonHello::refused(reason).encode());
+    Accepted::TurnedBack(connection.peer(), reason)
 }
 
 fn index(key: SessionKey) -> usize {
@@ -360,10 +365,10 @@ mod tests {
         }
     }
 
-    fn is_turned_back(mut stream: net::UnixStream) -> bool {
+    fn is_turned_back(mut stream: net::UnixStream, reason: Reason) -> bool {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("it was closed");
-        bytes == DaemonHello::refused(Reason::TooManyClients).encode()
+        bytes == DaemonHello::refused(reason).encode()
     }
 
     #[test]
@@ -374,8 +379,17 @@ mod tests {
         let (_second, accepted) = door.knock(2);
         assert!(matches!(accepted, Accepted::One));
         let (third, accepted) = door.knock(3);
-        assert!(matches!(accepted, Accepted::Refused(_)), "{accepted:?}");
-        assert!(is_turned_back(third));
+        let reason = Reason::UserQuota { max: 2 };
+        let own = Peer {
+            pid: std::process::id(),
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+        };
+        assert!(
+            matches!(accepted, Accepted::TurnedBack(who, why) if (who, why) == (own, reason)),
+            "{accepted:?}"
+        );
+        assert!(is_turned_back(third, reason));
         door.peers.evict(0);
         assert!(matches!(door.knock(4).1, Accepted::One));
     }
@@ -389,6 +403,7 @@ mod tests {
 
     #[test]
     fn where_all_slots_are_taken_the_longest_silent_gives_way_and_who_has_spoken_stays() {
+        let full = Reason::TooManyClients;
         let mut door = Door::new("full", CONNECTIONS_MAX, [0, NOBODY]);
         let mut streams: Vec<_> = (0_u64..)
             .take(CONNECTIONS_MAX)
@@ -399,15 +414,21 @@ mod tests {
         }
         let (_late, accepted) = door.knock(1_000);
         assert!(matches!(accepted, Accepted::InPlaceOf(_)), "{accepted:?}");
-        assert!(is_turned_back(streams.remove(2)), "the third knocked first");
+        assert!(
+            is_turned_back(streams.remove(2), full),
+            "the third knocked first"
+        );
         let (_later, accepted) = door.knock(1_001);
         assert!(matches!(accepted, Accepted::InPlaceOf(_)), "{accepted:?}");
-        assert!(is_turned_back(streams.remove(2)), "then the fourth");
+        assert!(is_turned_back(streams.remove(2), full), "then the fourth");
         for slot in door.peers.slots.iter_mut().flatten() {
             slot.greeted = true;
         }
         let (last, accepted) = door.knock(1_002);
-        assert!(matches!(accepted, Accepted::Refused(_)), "{accepted:?}");
-        assert!(is_turned_back(last));
+        assert!(
+            matches!(accepted, Accepted::TurnedBack(_, why) if why == full),
+            "{accepted:?}"
+        );
+        assert!(is_turned_back(last, full));
     }
 }

@@ -275,6 +275,7 @@ where
         lines_lost,
         rate: RateLimit::default(),
         chatter: RateLimit::default(),
+        refusals: RateLimit::default(),
         expelled: 0,
         departed: Vec::with_capacity(crate::limits::CONNECTIONS_MAX),
         now,

@@ -11,6 +11,7 @@ mod importing;
 mod key_frames;
 mod leaving;
 mod liveness;
+mod noting;
 mod overload;
 mod readers;
 mod rebuild;
