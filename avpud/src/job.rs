@@ -40,13 +40,58 @@ impl ChannelKey {
     }
 }
 
-/// Expected encoder time of a picture, as the device states it: a fixed part and a part for each macroblock.
+/// Expected encoder time of a picture of one kind, as the device states it: a fixed part and a part for each macroblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobCost {
     /// Fixed part in nanoseconds.
     pub base_ns: u32,
     /// Part of one macroblock in nanoseconds.
     pub macroblock_ns: u32,
+}
+
+impl JobCost {
+    /// Time of a picture of so many macroblocks, in nanoseconds.
+    #[must_use]
+    pub fn picture_ns(self, macroblocks: u32) -> u64 {
+        u64::from(self.base_ns) + u64::from(self.macroblock_ns) * u64::from(macroblocks)
+    }
+}
+
+/// What pictures of one codec cost, by their kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodecCost {
+    /// One that starts a group.
+    pub idr: JobCost,
+    /// One that is predicted.
+    pub p: JobCost,
+}
+
+impl CodecCost {
+    /// What a picture of this kind costs.
+    #[must_use]
+    pub const fn of(self, kind: PictureKind) -> JobCost {
+        match kind {
+            PictureKind::Idr => self.idr,
+            PictureKind::P => self.p,
+        }
+    }
+}
+
+/// What a device states of its costs: a row for every codec that it encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CostTable {
+    /// H.264.
+    pub avc: CodecCost,
+}
+
+impl CostTable {
+    /// Every picture costs the same, whatever its codec and kind.
+    #[must_use]
+    pub const fn uniform(cost: JobCost) -> Self {
+        Self {
+            avc: CodecCost { idr: cost, p: cost },
+        }
+    }
 }
 
 /// Names a job; counts up and wraps, one in flight per engine.

@@ -6,7 +6,7 @@ use crate::core::Broker;
 use crate::core::config::BrokerConfig;
 use crate::core::event::{Input, Output, Peer, SessionKey};
 use crate::core::time::Micros;
-use crate::job::JobCost;
+use crate::job::CodecCost;
 use crate::mem::addr::{ByteLen, PhysRange};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{OpenChannel, Request};
@@ -82,12 +82,14 @@ impl Wish {
         u32::from(self.width.div_ceil(16)) * u32::from(self.height.div_ceil(16))
     }
 
-    /// Encoder time that it needs, in thousandths of all there is.
+    /// Encoder time that it needs with groups of two seconds, in thousandths of all there is.
     #[must_use]
-    pub fn load_permille(&self, cost: JobCost) -> u64 {
-        let picture_ns =
-            u64::from(cost.base_ns) + u64::from(cost.macroblock_ns) * u64::from(self.macroblocks());
-        picture_ns.saturating_mul(u64::from(self.fps)) / 1_000_000
+    pub fn load_permille(&self, cost: CodecCost) -> u64 {
+        let idr_ns = cost.idr.picture_ns(self.macroblocks());
+        let p_ns = cost.p.picture_ns(self.macroblocks());
+        let p_pictures = (2 * u64::from(self.fps)).saturating_sub(1);
+        let group_ns = p_ns.saturating_mul(p_pictures).saturating_add(idr_ns);
+        group_ns / 2 / 1_000_000
     }
 
     /// Bits a second: what the plan assumes.

@@ -3,7 +3,8 @@
 use crate::error::Refusal;
 use crate::record::Record;
 use crate::report::{
-    ChannelReport, ClientReport, FrameRecord, LeaseReport, MemoryTotals, StatusReport,
+    ChannelReport, ClientReport, FrameRecord, LeaseReport, MemoryTotals, PictureCostReport,
+    StatusReport,
 };
 use crate::types::{
     Address, BufferAccess, Bytes, ChannelId, Class, Codec, Epoch, FrameNumber, FrameRate, LeaseId,
@@ -89,14 +90,16 @@ pub struct Capabilities {
     pub packet_credits_max: u16,
     /// This connection may submit raw physical addresses.
     pub raw_addresses: bool,
-    /// Expected encoder time of a picture without any macroblock, in nanoseconds.
+    /// Expected encoder time of an H.264 P picture without any macroblock, in nanoseconds.
     pub job_base_ns: u32,
-    /// Expected encoder time of a macroblock, in nanoseconds.
+    /// Expected encoder time of a macroblock in an H.264 P picture, in nanoseconds.
     pub job_macroblock_ns: u32,
     /// What this connection may do.
     pub role: Role,
     /// `ImportBuffer` is known to work on this device: always, or because a buffer was taken.
     pub dma_buf_import: bool,
+    /// Expected encoder times by codec and kind of picture; empty: all as `job_base_ns` and `job_macroblock_ns` say.
+    pub costs: Vec<Record<PictureCostReport>>,
 }
 
 /// A channel was opened.

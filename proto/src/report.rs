@@ -153,6 +153,27 @@ pub struct ChannelReport {
     /// Pictures of the group that is under way: less than `gop_length` where it was shortened to keep the IDRs of
     /// channels apart; 0 before the first picture.
     pub gop_length_now: u32,
+    /// Measured encoder time of an IDR, a moving average; 0 before the first.
+    pub idr_us: u32,
+    /// Measured encoder time of a P picture, a moving average; 0 before the first.
+    pub p_us: u32,
+    /// Encoder time of an IDR as the device states it.
+    pub idr_stated_us: u32,
+    /// Encoder time of a P picture as the device states it.
+    pub p_stated_us: u32,
+}
+
+/// Expected encoder time of pictures of one kind, as the device states it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureCostReport {
+    /// Of which codec.
+    pub codec: Codec,
+    /// Of which kind.
+    pub kind: PictureKind,
+    /// Time of a picture without any macroblock, in nanoseconds.
+    pub base_ns: u32,
+    /// Time of a macroblock, in nanoseconds.
+    pub macroblock_ns: u32,
 }
 
 /// One connection.

@@ -10,7 +10,7 @@ use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
 use avpud::core::event::{Input, Output, Peer, SessionKey};
 use avpud::core::role::{ClientLimits, Rights};
 use avpud::core::time::Micros;
-use avpud::job::{EncodedPicture, JobCost, JobId, JobOutcome, PictureStats};
+use avpud::job::{CostTable, EncodedPicture, JobCost, JobId, JobOutcome, PictureStats};
 use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use avpud::picture::ChannelSetup;
 
@@ -49,10 +49,10 @@ fn world() -> World {
         synthetic: true,
         epoch: Epoch::new(1),
         pid: 1,
-        cost: JobCost {
+        cost: CostTable::uniform(JobCost {
             base_ns: 1000,
             macroblock_ns: 1000,
-        },
+        }),
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,

@@ -4,7 +4,7 @@
 //! `body=picture,pace=free,fault=lost@17,stuck@40,seed=3`. A part without `=` that holds `@` or `/` is one more fault.
 
 use crate::fault::{FaultPlan, FaultPlanError, FaultRule};
-use crate::timing::{Cost, Pace};
+use crate::timing::{Cost, Costs, Pace};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -122,14 +122,15 @@ impl ModelConfig {
 
     /// What planners are told a picture takes on this model.
     #[must_use]
-    pub fn cost(&self) -> Cost {
+    pub fn costs(&self) -> Costs {
         let body = match self.body {
             BodyKind::Picture => Cost::PICTURE_BODY,
             BodyKind::Pattern => Cost::PATTERN_BODY,
         };
+        let body = Costs::uniform(body);
         match self.pace {
             Pace::Free => body,
-            Pace::T31 => body.max(Cost::T31),
+            Pace::T31 => body.max(Costs::T31),
         }
     }
 
@@ -346,8 +347,8 @@ mod tests {
     #[test]
     fn the_stated_cost_is_never_below_the_pace() {
         let config = ModelConfig::parse("body=pattern").expect("a configuration");
-        assert_eq!(config.cost(), Cost::T31);
+        assert_eq!(config.costs(), Costs::T31);
         let config = ModelConfig::parse("body=picture").expect("a configuration");
-        assert!(config.cost().macroblock_ns >= Cost::T31.macroblock_ns);
+        assert_eq!(config.costs().max(Costs::T31), config.costs());
     }
 }

@@ -31,8 +31,8 @@ fn a_picture_takes_the_time_of_a_t31_and_leaves_its_size_in_the_list() {
     assert_eq!(host.read(offset::STATUS), 3);
     assert_eq!(host.size(0), 0);
     assert_eq!(host.wait(), Waited::Line(0));
-    // 0.15 ms and 9 macroblocks of 1.56 us, rounded up.
-    assert_eq!(host.now_us - pushed_us, 165);
+    // An IDR: 0.254 ms and 9 macroblocks of 1.47 us, rounded up.
+    assert_eq!(host.now_us - pushed_us, 268);
     assert_eq!(host.read(offset::STATUS), 0);
     let size = host.size(0);
     assert!(size > 0);

@@ -91,7 +91,7 @@ mod tests {
         let config = parse(text).unwrap();
         assert_eq!(config.socket, Some(PathBuf::from("/run/a b.sock")));
         assert_eq!(config.log_format, LogFormat::Json);
-        assert_eq!(config.cost_base_ns, Some(0));
+        assert_eq!(config.cost.base_ns, Some(0));
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub enum Setting {
     CostBase,
     /// `[device] cost-macroblock-ns`.
     CostMacroblock,
+    /// `[device] cost-idr-base-ns`.
+    CostIdrBase,
+    /// `[device] cost-idr-macroblock-ns`.
+    CostIdrMacroblock,
     /// `[memory] arena`.
     Arena,
     /// `[memory] source-windows`.
@@ -123,6 +127,20 @@ pub(super) const KEYS: &[Key] = &[
         name: "cost-macroblock-ns",
         value: "NS",
         help: "encoder time of a macroblock",
+    },
+    Key {
+        setting: Setting::CostIdrBase,
+        section: "device",
+        name: "cost-idr-base-ns",
+        value: "NS",
+        help: "the same of an IDR, fixed part",
+    },
+    Key {
+        setting: Setting::CostIdrMacroblock,
+        section: "device",
+        name: "cost-idr-macroblock-ns",
+        value: "NS",
+        help: "the same of a macroblock in an IDR",
     },
     Key {
         setting: Setting::Arena,
@@ -283,9 +301,13 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         Setting::LogFormat => config.log_format = value::log_format(text)?,
         Setting::LogLevel => config.log_level = value::log_level(text)?,
         Setting::Device => config.device = DeviceChoice::parse(text)?,
-        Setting::CostBase => config.cost_base_ns = Some(value::number(text)?),
+        Setting::CostBase => config.cost.base_ns = Some(value::number(text)?),
         Setting::CostMacroblock => {
-            config.cost_macroblock_ns = Some(value::positive(value::number(text)?)?);
+            config.cost.macroblock_ns = Some(value::positive(value::number(text)?)?);
+        }
+        Setting::CostIdrBase => config.cost.idr_base_ns = Some(value::number(text)?),
+        Setting::CostIdrMacroblock => {
+            config.cost.idr_macroblock_ns = Some(value::positive(value::number(text)?)?);
         }
         Setting::Arena => config.arena = value::arena(text)?,
         Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,

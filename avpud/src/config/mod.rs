@@ -4,6 +4,7 @@
 //! the file, as `--key value` on the command line (which wins), and in the help. [`keys`] is the one table of them.
 
 mod arguments;
+mod cost;
 mod device;
 mod error;
 mod file;
@@ -11,6 +12,7 @@ mod keys;
 mod value;
 
 pub use arguments::{Arguments, Command, help, parse};
+pub use cost::CostSettings;
 pub use device::DeviceChoice;
 pub use error::{ConfigError, Origin};
 pub use keys::Setting;
@@ -50,10 +52,8 @@ pub struct Config {
     pub log_level: slog::Level,
     /// The encoder.
     pub device: DeviceChoice,
-    /// Fixed part of a job's expected time, in nanoseconds; `None`: as the device says.
-    pub cost_base_ns: Option<u32>,
-    /// Expected time of a macroblock, in nanoseconds; `None`: as the device says.
-    pub cost_macroblock_ns: Option<u32>,
+    /// Expected encoder times other than those that the device states.
+    pub cost: CostSettings,
     /// Where the encoder's memory comes from.
     pub arena: ArenaSource,
     /// Where other allocators keep pictures that privileged clients may submit by address.
@@ -91,8 +91,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             log_level: slog::Level::Info,
             device: DeviceChoice::default(),
-            cost_base_ns: None,
-            cost_macroblock_ns: None,
+            cost: CostSettings::default(),
             arena: ArenaSource::default(),
             source_windows: Vec::new(),
             publish: None,

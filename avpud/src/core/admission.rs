@@ -1,10 +1,11 @@
 //! May this channel exist? Encoder time is promised at most once, and no promise breaks another.
 //!
-//! Two tests. *Time*: a channel needs its pictures a second times the cost of one; what all channels need must fit into
-//! a second of encoder time less the headroom that the operator keeps. *Tickets*: with the new channel everybody's
-//! longest wait must still be what was promised ([`schedule`](super::schedule)). So overload is an error at open and
-//! not late pictures. Both go by what the device states of its costs and not by what was measured: the same channels
-//! fit on every day, and one stalled picture does not sell the encoder out.
+//! Two tests. *Time*: a channel needs its pictures a second times the cost of one on average over its group of pictures;
+//! what all channels need must fit into a second of encoder time less the headroom that the operator keeps. *Tickets*:
+//! with the new channel everybody's longest wait must still be what was promised ([`schedule`](super::schedule)), each
+//! picture being of its channel's costlier kind. So overload is an error at open and not late pictures. Both go by what
+//! the device states of its costs and not by what was measured: the same channels fit on every day, and one stalled
+//! picture does not sell the encoder out.
 //!
 //! A best-effort channel is counted with the rate that it states: it gets that rate, but has no ticket. One that wants
 //! whatever is left over states a low rate and submits more.
@@ -22,7 +23,7 @@ pub(super) enum Obstacle {
 
 /// Encoder time that a channel needs in a second, in nanoseconds.
 pub(super) fn load_ns(promise: &Promise) -> u64 {
-    let total = u128::from(promise.cost_ns) * u128::from(NS_PER_SECOND);
+    let total = u128::from(promise.mean_ns) * u128::from(NS_PER_SECOND);
     let each = total.div_ceil(u128::from(promise.period_ns.max(1)));
     u64::try_from(each).unwrap_or(u64::MAX)
 }
@@ -64,6 +65,7 @@ mod tests {
         Promise {
             class,
             cost_ns,
+            mean_ns: cost_ns,
             period_ns,
             ticket_ns: (class != Class::BestEffort).then(|| period_ns.saturating_sub(cost_ns)),
         }

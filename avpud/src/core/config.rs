@@ -1,7 +1,7 @@
 //! What the core is told once, at the start.
 
 use crate::core::role::{ClientLimits, Rights};
-use crate::job::JobCost;
+use crate::job::CostTable;
 use crate::mem::addr::{Alignment, ByteLen, PhysRange};
 use crate::picture::ChannelSetup;
 use avpu_proto::types::{Epoch, Profile};
@@ -19,8 +19,8 @@ pub struct BrokerConfig {
     pub epoch: Epoch,
     /// The daemon's process.
     pub pid: u32,
-    /// Expected encoder time of a picture.
-    pub cost: JobCost,
+    /// Expected encoder time of pictures.
+    pub cost: CostTable,
     /// No picture is taken for lost before this time, in microseconds, however short it should take.
     pub patience_us: u32,
     /// Encoder time that may be promised, in thousandths of all there is.

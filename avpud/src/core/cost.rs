@@ -1,25 +1,50 @@
-//! What a picture costs the engine in time: stated by the device, refined from what was measured.
+//! What a channel's pictures cost the engine in time, by their kind: stated by the device, refined from what was measured.
 //!
-//! Admission goes by the statement, so that the same channels fit on every day; deadlines and reports go by what was
-//! measured, within bounds. Nothing else in the core knows a figure of a device.
+//! Which figure decides what:
+//! - *Tickets* go by the costlier kind ([`PictureCost::worst_ns`]): an IDR can be demanded at any time, so any picture
+//!   may be of either kind, and so may the one that was just started when another becomes due.
+//! - *Utilisation* goes by the mix of a group ([`PictureCost::mean_ns`]): that is what a channel takes in the long run.
+//!   IDRs that are demanded on top are few, and the tickets do not rest on it.
+//! - *The watchdog and the state "stalled"* go by what was measured of the kind that is in the encoder, within bounds
+//!   ([`PictureCost::expected_us`]).
+//!
+//! Nothing else in the core knows a figure of a device.
 
-use crate::job::JobCost;
+use crate::job::CodecCost;
+use crate::picture::PictureKind;
+use core::num::NonZeroU32;
 
 /// The cost of one channel's pictures: the device's statement until there are measurements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PictureCost {
-    stated: JobCost,
     macroblocks: u32,
+    /// Of a P picture, the part that is the same for every size.
+    base_ns: u64,
+    idr: KindCost,
+    p: KindCost,
+}
+
+/// The cost of pictures of one kind.
+#[derive(Clone, Copy, Debug)]
+struct KindCost {
+    stated_ns: u64,
     /// Moving average of measured pictures; `None` before the first.
-    measured_macroblock_ns: Option<u32>,
+    measured_ns: Option<u64>,
 }
 
 impl PictureCost {
-    pub(super) const fn new(stated: JobCost, macroblocks: u32) -> Self {
+    /// Nothing is measured yet of pictures of so many macroblocks.
+    pub(super) fn new(stated: CodecCost, macroblocks: u32) -> Self {
+        let kind = |kind| KindCost {
+            // No picture is for nothing, whatever is stated.
+            stated_ns: stated.of(kind).picture_ns(macroblocks).max(1),
+            measured_ns: None,
+        };
         Self {
-            stated,
             macroblocks,
-            measured_macroblock_ns: None,
+            base_ns: u64::from(stated.p.base_ns),
+            idr: kind(PictureKind::Idr),
+            p: kind(PictureKind::P),
         }
     }
 
@@ -28,85 +53,90 @@ impl PictureCost {
         self.macroblocks
     }
 
-    /// Takes in that a picture was in the encoder for `us`.
-    pub(super) fn measure(&mut self, us: u64) {
-        let part_ns = us
-            .saturating_mul(1000)
-            .saturating_sub(u64::from(self.stated.base_ns));
-        let sample = part_ns / u64::from(self.macroblocks.max(1));
-        let before = self
-            .measured_macroblock_ns
-            .unwrap_or(self.stated.macroblock_ns);
-        let average = (u64::from(before) * (WINDOW - 1) + sample) / WINDOW;
-        self.measured_macroblock_ns = Some(u32::try_from(average).unwrap_or(u32::MAX));
+    /// Takes in that a picture of this kind was in the encoder for `us`.
+    pub(super) fn measure(&mut self, kind: PictureKind, us: u64) {
+        match kind {
+            PictureKind::Idr => &mut self.idr,
+            PictureKind::P => &mut self.p,
+        }
+        .measure(us);
     }
 
-    /// Measured time of a macroblock in nanoseconds; 0 before the first picture.
+    /// What the device states of pictures of this kind, in microseconds.
+    pub(super) fn stated_us(&self, kind: PictureKind) -> u64 {
+        self.of(kind).stated_ns.div_ceil(NS_PER_US)
+    }
+
+    /// What pictures of this kind take as measured, in microseconds; 0 before the first.
+    pub(super) fn measured_us(&self, kind: PictureKind) -> u64 {
+        self.of(kind).measured_ns.unwrap_or(0).div_ceil(NS_PER_US)
+    }
+
+    /// Measured time of a macroblock of P pictures in nanoseconds; 0 before the first.
     pub(super) fn measured_macroblock_ns(&self) -> u32 {
-        self.measured_macroblock_ns.unwrap_or(0)
+        let all = self.p.measured_ns.unwrap_or(0);
+        let part = all.saturating_sub(self.base_ns) / u64::from(self.macroblocks.max(1));
+        u32::try_from(part).unwrap_or(u32::MAX)
     }
 
-    /// How long a picture is expected to take. Measurements lower it to half of what was stated and no further: a
-    /// run of skipped pictures must not make the next full one look lost. They raise it to four times that: one
-    /// picture that was held up for seconds must not put off the next deadline for as long.
-    pub(super) fn expected_us(&self) -> u64 {
-        let stated = self.stated.macroblock_ns;
-        let each = self
-            .measured_macroblock_ns
-            .map_or(stated, |ns| ns.clamp(stated / 2, stated.saturating_mul(4)));
-        self.total_ns(each).div_ceil(1000)
+    /// How long a picture of this kind is expected to take. Measurements lower it to half of what was stated and no
+    /// further: a run of skipped pictures must not make the next full one look lost. They raise it to four times that.
+    pub(super) fn expected_us(&self, kind: PictureKind) -> u64 {
+        let KindCost {
+            stated_ns,
+            measured_ns,
+        } = *self.of(kind);
+        measured_ns
+            .map_or(stated_ns, |ns| ns.clamp(stated_ns / 2, most_ns(stated_ns)))
+            .div_ceil(NS_PER_US)
     }
 
-    /// Encoder time that a picture is counted with at admission, in nanoseconds.
-    pub(super) fn reserved_ns(&self) -> u64 {
-        self.total_ns(self.stated.macroblock_ns)
+    /// Encoder time that any picture may take, in nanoseconds: that of the costlier kind.
+    pub(super) fn worst_ns(&self) -> u64 {
+        self.idr.stated_ns.max(self.p.stated_ns)
     }
 
-    fn total_ns(&self, macroblock_ns: u32) -> u64 {
-        u64::from(self.stated.base_ns) + u64::from(macroblock_ns) * u64::from(self.macroblocks)
+    /// Encoder time of a picture on average over groups of so many, in nanoseconds.
+    pub(super) fn mean_ns(&self, group: NonZeroU32) -> u64 {
+        let idr = u128::from(self.idr.stated_ns);
+        let p = u128::from(self.p.stated_ns) * u128::from(group.get() - 1);
+        let mean = (idr + p).div_ceil(u128::from(group.get()));
+        u64::try_from(mean).unwrap_or(u64::MAX)
+    }
+
+    const fn of(&self, kind: PictureKind) -> &KindCost {
+        match kind {
+            PictureKind::Idr => &self.idr,
+            PictureKind::P => &self.p,
+        }
     }
 }
 
+impl KindCost {
+    /// A picture counts as no less than half and no more than twice of what was expected, so one that was held up for
+    /// seconds moves the average by an eighth of itself, as any that is slow.
+    fn measure(&mut self, us: u64) {
+        let before = self.measured_ns.unwrap_or(self.stated_ns);
+        let sample = us
+            .saturating_mul(NS_PER_US)
+            .clamp(before / 2, before.saturating_mul(2));
+        let average = (u128::from(before) * u128::from(WINDOW - 1) + u128::from(sample))
+            .div_ceil(u128::from(WINDOW));
+        let average = u64::try_from(average).unwrap_or(u64::MAX);
+        // What lies beyond the bounds must not take long to come back from.
+        self.measured_ns = Some(average.clamp(self.stated_ns / 16, most_ns(self.stated_ns)));
+    }
+}
+
+/// Measurements raise an expectation no further.
+const fn most_ns(stated_ns: u64) -> u64 {
+    stated_ns.saturating_mul(4)
+}
+
+const NS_PER_US: u64 = 1000;
 /// Pictures over which the average moves.
 const WINDOW: u64 = 8;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STATED: JobCost = JobCost {
-        base_ns: 100_000,
-        macroblock_ns: 4_000,
-    };
-
-    #[test]
-    fn fast_pictures_lower_the_expectation_to_half_of_what_was_stated() {
-        let mut cost = PictureCost::new(STATED, 1000);
-        assert_eq!(cost.expected_us(), 4_100);
-        for _ in 0..100 {
-            cost.measure(200);
-        }
-        assert_eq!(cost.expected_us(), 2_100);
-        assert_eq!(cost.reserved_ns(), 4_100_000);
-    }
-
-    #[test]
-    fn slow_pictures_raise_the_expectation_within_a_bound_and_never_the_reservation() {
-        let mut cost = PictureCost::new(STATED, 1000);
-        for _ in 0..100 {
-            cost.measure(8_100);
-        }
-        assert!(cost.expected_us() > 8_000, "{}", cost.expected_us());
-        cost.measure(60_000_000);
-        assert_eq!(cost.expected_us(), 16_100);
-        assert_eq!(cost.reserved_ns(), 4_100_000);
-    }
-
-    #[test]
-    fn absurd_measurements_do_not_overflow() {
-        let mut cost = PictureCost::new(STATED, 0);
-        cost.measure(u64::MAX);
-        cost.measure(0);
-        assert!(cost.measured_macroblock_ns() > 0);
-    }
-}
+#[path = "cost_tests.rs"]
+mod tests;

@@ -127,7 +127,7 @@ impl Broker {
     fn launch(&mut self, job: EncodeJob) {
         let expected_us = self
             .channel(job.channel)
-            .map_or(0, |channel| channel.cost.expected_us());
+            .map_or(0, |channel| channel.cost.expected_us(job.kind));
         let run = Run {
             job: job.id,
             channel: job.channel,
@@ -229,7 +229,7 @@ impl Broker {
             unreachable!("a channel stays while its picture is in flight");
         };
         let took_us = now.since_us(run.started);
-        channel.cost.measure(took_us);
+        channel.cost.measure(flight.kind, took_us);
         channel.stats.hardware.record(took_us);
         if flight.reference_lost {
             self.account_loss(key, None);

@@ -37,7 +37,7 @@ impl Broker {
         let key = self.free_slot(session)?;
         let name = self.free_name(&parameters.name)?;
         let setup = parameters.setup;
-        let cost = PictureCost::new(self.config.cost, setup.geometry.coded().macroblocks());
+        let cost = PictureCost::new(self.config.cost.avc, setup.geometry.coded().macroblocks());
         let share = ticket::share(&parameters, &cost);
         let ticket_us = ticket::ticket_us(&ticket::promise(&parameters, &cost));
         self.admit(&parameters, None)?;

@@ -44,7 +44,7 @@ impl Need {
     pub(super) fn of(parameters: &Parameters, config: &BrokerConfig) -> Result<Self, Refusal> {
         let setup = &parameters.setup;
         let macroblocks = setup.geometry.coded().macroblocks();
-        let cost = PictureCost::new(config.cost, macroblocks);
+        let cost = PictureCost::new(config.cost.avc, macroblocks);
         let plan = config.planner.plan(setup).map_err(Refusal::Unsupported)?;
         Ok(Self {
             promise: ticket::promise(parameters, &cost),

@@ -75,7 +75,7 @@ impl Broker {
     }
 
     pub(super) fn handle_channel_rebuilt(&mut self, key: ChannelKey, result: Result<(), String>) {
-        let cost = self.config.cost;
+        let cost = self.config.cost.avc;
         let Some(channel) = self.channel_mut(key) else {
             return;
         };

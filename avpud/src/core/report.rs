@@ -5,14 +5,17 @@ use crate::core::channel::Channel;
 use crate::core::event::SessionKey;
 use crate::core::session::Session;
 use crate::core::sources::Asker;
+use crate::job::{CostTable, JobCost};
+use crate::picture::PictureKind;
 use avpu_proto::limits::{PAGE_ENTRIES_MAX, QUEUE_MAX};
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Listing, MemoryReport, Reply};
 use avpu_proto::report::{
-    ChannelReport, ClientReport, LeaseReport, MemoryTotals, Purpose, StatusReport,
+    ChannelReport, ClientReport, LeaseReport, MemoryTotals, PictureCostReport, Purpose,
+    StatusReport,
 };
 use avpu_proto::request::Page;
-use avpu_proto::types::{Address, ChannelState, Codec, Profile, Role, TimeUs};
+use avpu_proto::types::{self, Address, ChannelState, Codec, Profile, Role, TimeUs};
 
 impl Broker {
     pub(super) fn capabilities(&self, asker: Asker) -> Reply {
@@ -44,10 +47,11 @@ impl Broker {
             submit_credits: config.client_limits.frames,
             packet_credits_max: config.client_limits.packets,
             raw_addresses: asker.role >= Role::Raw && !config.source_windows.is_empty(),
-            job_base_ns: config.cost.base_ns,
-            job_macroblock_ns: config.cost.macroblock_ns,
+            job_base_ns: config.cost.avc.p.base_ns,
+            job_macroblock_ns: config.cost.avc.p.macroblock_ns,
             role: asker.role,
             dma_buf_import: self.import_works,
+            costs: costs(&config.cost),
         })
     }
 
@@ -175,6 +179,10 @@ impl Broker {
             delivery: stats.delivery.report(),
             sse_luma: stats.sse_luma,
             macroblock_ns: channel.cost.measured_macroblock_ns(),
+            idr_us: us(channel.cost.measured_us(PictureKind::Idr)),
+            p_us: us(channel.cost.measured_us(PictureKind::P)),
+            idr_stated_us: us(channel.cost.stated_us(PictureKind::Idr)),
+            p_stated_us: us(channel.cost.stated_us(PictureKind::P)),
             weight: parameters.weight,
             deadline_us: parameters.deadline_us,
             overload: parameters.overload,
@@ -231,6 +239,27 @@ pub(super) fn listing<T, R>(
         entries: page,
         next: entries.next().map(|(cursor, _)| cursor),
     }
+}
+
+/// The table of costs as the wire has it.
+fn costs(table: &CostTable) -> Vec<Record<PictureCostReport>> {
+    let row = |codec, kind, cost: JobCost| {
+        Record(PictureCostReport {
+            codec,
+            kind,
+            base_ns: cost.base_ns,
+            macroblock_ns: cost.macroblock_ns,
+        })
+    };
+    let CostTable { avc } = table;
+    vec![
+        row(Codec::Avc, types::PictureKind::Idr, avc.idr),
+        row(Codec::Avc, types::PictureKind::P, avc.p),
+    ]
+}
+
+fn us(time_us: u64) -> u32 {
+    u32::try_from(time_us).unwrap_or(u32::MAX)
 }
 
 fn count(len: usize) -> u32 {
@@ -320,6 +349,10 @@ mod tests {
             buffer_permille: u16::MAX,
             idr_demanded: u32::MAX,
             gop_length_now: u32::MAX,
+            idr_us: u32::MAX,
+            p_us: u32::MAX,
+            idr_stated_us: u32::MAX,
+            p_stated_us: u32::MAX,
         }
     }
 

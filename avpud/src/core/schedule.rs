@@ -2,8 +2,10 @@
 //!
 //! A *ticket* is a channel's longest wait from the release of a picture (its acceptance, or one period after the last
 //! release, whichever is later) until the encoder is started on it. The encoder cannot be interrupted, so this is
-//! non-preemptive scheduling of sporadic tasks: a task is a channel, its cost the stated time of a picture, its period
-//! that of the stated frame rate, its relative deadline ticket + cost.
+//! non-preemptive scheduling of sporadic tasks: a task is a channel, its cost the stated time of a picture of its
+//! costlier kind, its period that of the stated frame rate, its relative deadline ticket + cost. The analysis of tasks
+//! whose jobs differ in turn (Mok, Chen: "A Multiframe Model for Real-Time Tasks", IEEE TSE 1997) would count an IDR
+//! once in a group; here anybody may demand one at any time, so each picture may be of either kind.
 //!
 //! Tickets are checked class by class. Within a class the arbiter goes by earliest deadline, so the processor-demand
 //! criterion applies, with a blocking term for the one picture that may just have been started: Jeffay, Stanat, Martel,
@@ -39,8 +41,10 @@ use avpu_proto::types::Class;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Promise {
     pub(super) class: Class,
-    /// Encoder time of a picture; above 0.
+    /// Encoder time of a picture of the costlier kind; above 0.
     pub(super) cost_ns: u64,
+    /// Encoder time of a picture on average over a group: no ticket rests on it.
+    pub(super) mean_ns: u64,
     /// Least time from one reserved picture to the next; above 0.
     pub(super) period_ns: u64,
     /// Longest wait; `None`: nothing is promised about it.

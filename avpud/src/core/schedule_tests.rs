@@ -11,6 +11,7 @@ fn promise(class: Class, cost_ns: u64, period_ns: u64) -> Promise {
     Promise {
         class,
         cost_ns,
+        mean_ns: cost_ns,
         period_ns,
         ticket_ns: (class != Class::BestEffort).then_some(period_ns - cost_ns),
     }

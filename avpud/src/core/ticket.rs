@@ -52,7 +52,7 @@ pub(super) fn promise(parameters: &Parameters, cost: &PictureCost) -> Promise {
     // Down to what the arbiter counts in: a camera that is exactly on time must never be early.
     let period_us = u64::from(rate.den()) * US_PER_SECOND / u64::from(rate.num().max(1));
     let period_ns = period_us.max(1) * NS_PER_US;
-    let cost_ns = cost.reserved_ns().max(1);
+    let cost_ns = cost.worst_ns();
     let until_next_ns = period_ns.saturating_sub(cost_ns);
     let wished_ns = u64::from(parameters.deadline_us) * NS_PER_US;
     let ticket_ns = match wished_ns {
@@ -62,6 +62,7 @@ pub(super) fn promise(parameters: &Parameters, cost: &PictureCost) -> Promise {
     Promise {
         class: parameters.class,
         cost_ns,
+        mean_ns: cost.mean_ns(parameters.setup.gop_length),
         period_ns,
         ticket_ns: (parameters.class != Class::BestEffort).then_some(ticket_ns),
     }

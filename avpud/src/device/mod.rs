@@ -14,7 +14,7 @@ pub use crate::mem::map::Caching;
 
 use crate::hw::irq::IrqLine;
 use crate::hw::regs::Reg;
-use crate::job::JobCost;
+use crate::job::CostTable;
 use crate::mem::addr::{ByteLen, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use error::{DeviceError, ImportError, WaitError};
@@ -27,8 +27,9 @@ pub struct Capabilities {
     pub name: String,
     /// Streams are synthetic bytes, not pictures.
     pub synthetic: bool,
-    /// Expected time of a job.
-    pub cost: JobCost,
+    /// Expected time of a job, by codec and kind of picture: admission promises nobody a wait that pictures within it
+    /// would break.
+    pub cost: CostTable,
     /// No job is taken for lost before this time, in microseconds: what may hold the device up from outside.
     pub patience_us: u32,
     /// Reserved memory that the daemon owns: channel memory and leased source buffers are carved from it.

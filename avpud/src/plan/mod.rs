@@ -133,7 +133,7 @@ impl Plan {
                 wish.to_string(),
                 carved.memory.len().get() / KIB,
                 carved.ring.value() / KIB,
-                wish.load_permille(COST).div_ceil(10)
+                wish.load_permille(COST.avc).div_ceil(10)
             ));
         }
         for (wish, reason) in &tried.refused {

@@ -6,7 +6,6 @@ use crate::core::config::BrokerConfig;
 use crate::core::role::Rights;
 use crate::device::Capabilities;
 use crate::device::linux::arena::MemoryMap;
-use crate::job::JobCost;
 use crate::limits::{CAMERA_RING_BYTES_MAX, DEVELOPER_RING_BYTES_MAX};
 use crate::mem::addr::{Alignment, ByteLen, PhysRange};
 use avpu_proto::types::{Epoch, Profile};
@@ -69,12 +68,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
         synthetic: device.synthetic,
         epoch: epoch(),
         pid: std::process::id(),
-        cost: JobCost {
-            base_ns: config.cost_base_ns.unwrap_or(device.cost.base_ns),
-            macroblock_ns: config
-                .cost_macroblock_ns
-                .unwrap_or(device.cost.macroblock_ns),
-        },
+        cost: config.cost.over(device.cost),
         patience_us: device.patience_us,
         load_max_permille: config.load_max_permille,
         arena: device.arena,
@@ -114,6 +108,7 @@ fn epoch() -> Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::{CostTable, JobCost};
     use crate::mem::addr::PhysAddr;
 
     fn range(base: u32, len: u32) -> PhysRange {
@@ -125,10 +120,10 @@ mod tests {
             dma_buf_import: false,
             name: "/dev/avpu".to_owned(),
             synthetic: false,
-            cost: JobCost {
+            cost: CostTable::uniform(JobCost {
                 base_ns: 1,
                 macroblock_ns: 2,
-            },
+            }),
             patience_us: 100_000,
             arena: range(0x0530_0000, 16 << 20),
         }
@@ -148,9 +143,13 @@ mod tests {
         assert_eq!(found.system_memory, [range(0, 83 << 20)]);
         assert_eq!(found.channels_max, 8);
         config.source_windows = vec![range(0x0700_0000, 4096)];
-        config.cost_base_ns = Some(7);
+        config.cost.base_ns = Some(7);
         let found = broker_config(&config, &capabilities(), &machine);
         assert_eq!(found.source_windows, [range(0x0700_0000, 4096)]);
-        assert_eq!((found.cost.base_ns, found.cost.macroblock_ns), (7, 2));
+        let expected = JobCost {
+            base_ns: 7,
+            macroblock_ns: 2,
+        };
+        assert_eq!(found.cost, CostTable::uniform(expected));
     }
 }

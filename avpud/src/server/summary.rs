@@ -35,7 +35,9 @@ pub(super) fn limits(log: &Logger, config: &BrokerConfig) {
     info!(log, "limits"; "channels" => config.channels_max,
         "largest" => format!("{}x{}", config.picture_max.0, config.picture_max.1),
         "load_permille" => config.load_max_permille,
-        "picture_base_ns" => config.cost.base_ns,
-        "macroblock_ns" => config.cost.macroblock_ns,
+        "p_base_ns" => config.cost.avc.p.base_ns,
+        "p_macroblock_ns" => config.cost.avc.p.macroblock_ns,
+        "idr_base_ns" => config.cost.avc.idr.base_ns,
+        "idr_macroblock_ns" => config.cost.avc.idr.macroblock_ns,
         "ring_max_kib" => config.ring_bytes_max.value() / 1024);
 }

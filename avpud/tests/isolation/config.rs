@@ -3,7 +3,7 @@
 use avpu_proto::types::{Epoch, Profile};
 use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
 use avpud::core::role::{ClientLimits, Members, Rights};
-use avpud::job::JobCost;
+use avpud::job::{CostTable, JobCost};
 use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use avpud::picture::ChannelSetup;
 
@@ -33,10 +33,10 @@ pub(crate) fn config() -> BrokerConfig {
         synthetic: true,
         epoch: Epoch::new(1),
         pid: 1,
-        cost: JobCost {
+        cost: CostTable::uniform(JobCost {
             base_ns: 100_000,
             macroblock_ns: 4_000,
-        },
+        }),
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,

@@ -7,7 +7,7 @@ use crate::clock::Ticks;
 use crate::{PATIENCE, quantile};
 use avpu_client::proto::types::{Class, FrameEnd};
 use avpu_client::{Buffer, ChannelConfig, Client, Frame, Next, Outcome};
-use avpu_model::timing::Cost;
+use avpu_model::timing::Costs;
 use avpu_tests::daemon::Daemon;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +29,7 @@ pub(crate) fn run() {
     let (alone, _) = together(&daemon, 0, SECONDS_ALONE);
     let (beside, took_us) = together(&daemon, FLOODS, SECONDS_BESIDE);
     let macroblocks = u32::from(FLOOD.0).div_ceil(16) * u32::from(FLOOD.1).div_ceil(16);
-    let flood_us = Cost::T31.picture_us(macroblocks);
+    let flood_us = Costs::T31.p.picture_us(macroblocks);
     for ((alone, beside), (width, height)) in alone.iter().zip(&beside).zip(LIVE) {
         println!(
             "  {width}x{height}: {} frames, {} lost; wait p99 {} us alone, {} us beside floods: {} us more",

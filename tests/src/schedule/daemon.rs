@@ -13,7 +13,7 @@ use avpud::core::config::BrokerConfig;
 use avpud::core::event::{Guards, Input, Output, Peer, SessionKey};
 use avpud::core::time::Micros;
 use avpud::device::Capabilities;
-use avpud::job::{ChannelKey, EncodeJob, EncodedPicture, JobOutcome, PictureStats};
+use avpud::job::{ChannelKey, CostTable, EncodeJob, EncodedPicture, JobOutcome, PictureStats};
 use avpud::mem::{ByteLen, PhysAddr, PhysRange};
 use avpud::server::{Machine, broker_config};
 
@@ -271,7 +271,7 @@ fn config() -> BrokerConfig {
     let device = Capabilities {
         name: "simulated".to_owned(),
         synthetic: true,
-        cost: COST,
+        cost: CostTable::uniform(COST),
         dma_buf_import: false,
         patience_us: 1_000_000,
         arena: arena.expect("a range"),

@@ -1,6 +1,7 @@
 //! A push: what the registers must be like, and fetching and checking the command list.
 
 use super::{Bus, Core, Engine, Running, note};
+use crate::avc::SliceKind;
 use crate::cmdlist::{self, CommandList, WORDS};
 use crate::dma;
 use crate::fault::FaultKind;
@@ -52,8 +53,10 @@ impl Engine {
             self.resets_owed = resets;
             effect = effect.max(Effect::NeverCompletes);
         }
-        let macroblocks = list.map_or(0, |(list, _)| list.macroblocks());
-        let due_us = now_us + self.config.pace.picture_us(macroblocks);
+        let (kind, macroblocks) = list.map_or((SliceKind::I, 0), |(list, _)| {
+            (list.kind, list.macroblocks())
+        });
+        let due_us = now_us + self.config.pace.picture_us(kind, macroblocks);
         self.core = match (effect, list) {
             (Effect::BusHang, _) => return self.hang(Bus::Dead),
             (Effect::NeverCompletes, _) => Core::Stuck,

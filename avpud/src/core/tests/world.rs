@@ -8,8 +8,8 @@ use crate::core::event::{
 use crate::core::role::{ClientLimits, Members, Rights};
 use crate::core::time::Micros;
 use crate::job::{
-    ChannelKey, EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId, JobOutcome,
-    PictureStats,
+    ChannelKey, CostTable, EncodeJob, EncodedPicture, EngineId, JobCost, JobFailure, JobId,
+    JobOutcome, PictureStats,
 };
 use crate::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
 use crate::picture::ChannelSetup;
@@ -51,10 +51,10 @@ pub(super) fn config() -> BrokerConfig {
         synthetic: true,
         epoch: Epoch::new(9),
         pid: 1,
-        cost: JobCost {
+        cost: CostTable::uniform(JobCost {
             base_ns: 100_000,
             macroblock_ns: 4_000,
-        },
+        }),
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,

@@ -14,12 +14,13 @@ use super::error::{DeviceError, ImportError, WaitError};
 use super::{Caching, Capabilities, Device, Export, FlushDirection, IrqCanceller, IrqSource};
 use crate::hw::irq::IrqLine;
 use crate::hw::regs::Reg;
-use crate::job::JobCost;
+use crate::job::{CodecCost, CostTable, JobCost};
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use avpu_model::config::{BodyKind, ModelConfig};
 use avpu_model::dump::ReconstructionSink;
 use avpu_model::memory::FlushDirection as ModelDirection;
+use avpu_model::timing::Cost;
 use avpu_model::{ModelCanceller, ModelDevice, ModelHandle, ModelIrq, WaitError as ModelWaitError};
 use core::fmt;
 use imports::Imports;
@@ -218,16 +219,22 @@ impl fmt::Debug for Model {
 }
 
 fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
-    let cost = config.cost();
+    let costs = config.costs();
+    let stated = |cost: Cost| JobCost {
+        base_ns: cost.base_ns,
+        macroblock_ns: cost.macroblock_ns,
+    };
     Capabilities {
         name: match config.body {
             BodyKind::Picture => "model (picture body)".to_owned(),
             BodyKind::Pattern => "model (pattern body, synthetic streams)".to_owned(),
         },
         synthetic: config.synthetic(),
-        cost: JobCost {
-            base_ns: cost.base_ns,
-            macroblock_ns: cost.macroblock_ns,
+        cost: CostTable {
+            avc: CodecCost {
+                idr: stated(costs.idr),
+                p: stated(costs.p),
+            },
         },
         dma_buf_import: true,
         patience_us: match config.body {

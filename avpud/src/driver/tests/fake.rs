@@ -5,7 +5,7 @@ use crate::device::error::DeviceError;
 use crate::device::trace::Access;
 use crate::device::{Caching, Capabilities, Device, Export, FlushDirection};
 use crate::hw::regs::{Core, CoreReg, Reg};
-use crate::job::JobCost;
+use crate::job::{CostTable, JobCost};
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange, RegionOffset};
 use crate::mem::map::MappedRegion;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -55,10 +55,10 @@ impl Fake {
             capabilities: Capabilities {
                 name: "scripted".to_owned(),
                 synthetic: true,
-                cost: JobCost {
+                cost: CostTable::uniform(JobCost {
                     base_ns: 0,
                     macroblock_ns: 0,
-                },
+                }),
                 dma_buf_import: false,
                 patience_us: 100_000,
                 arena,

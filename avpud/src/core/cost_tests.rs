@@ -1,0 +1,111 @@
+use super::*;
+use crate::job::JobCost;
+
+/// Of 1000 macroblocks an IDR takes 6.1 ms, a P picture 4.1 ms.
+const STATED: CodecCost = CodecCost {
+    idr: JobCost {
+        base_ns: 100_000,
+        macroblock_ns: 6_000,
+    },
+    p: JobCost {
+        base_ns: 100_000,
+        macroblock_ns: 4_000,
+    },
+};
+
+fn group(pictures: u32) -> NonZeroU32 {
+    NonZeroU32::new(pictures).expect("some")
+}
+
+#[test]
+fn tickets_go_by_the_costlier_kind_and_utilisation_by_the_mix_of_a_group() {
+    let cost = PictureCost::new(STATED, 1000);
+    assert_eq!(cost.worst_ns(), 6_100_000);
+    assert_eq!(cost.mean_ns(group(1)), 6_100_000);
+    assert_eq!(cost.mean_ns(group(2)), 5_100_000);
+    assert_eq!(cost.mean_ns(group(50)), 4_140_000);
+    let swapped = CodecCost {
+        idr: STATED.p,
+        p: STATED.idr,
+    };
+    let cost = PictureCost::new(swapped, 1000);
+    assert_eq!(cost.worst_ns(), 6_100_000);
+    assert_eq!(cost.mean_ns(group(1)), 4_100_000);
+    assert_eq!(cost.mean_ns(group(u32::MAX)), 6_100_000);
+}
+
+#[test]
+fn each_kind_is_measured_by_itself() {
+    let mut cost = PictureCost::new(STATED, 1000);
+    assert_eq!(cost.measured_us(PictureKind::Idr), 0);
+    for _ in 0..200 {
+        cost.measure(PictureKind::P, 5_000);
+    }
+    assert!(cost.measured_us(PictureKind::P).abs_diff(5_000) <= 1);
+    assert_eq!(cost.measured_macroblock_ns(), 4_900);
+    assert_eq!(cost.measured_us(PictureKind::Idr), 0);
+    assert_eq!(cost.expected_us(PictureKind::Idr), 6_100);
+    assert_eq!(cost.stated_us(PictureKind::P), 4_100);
+}
+
+#[test]
+fn fast_pictures_lower_the_expectation_to_half_of_what_was_stated() {
+    let mut cost = PictureCost::new(STATED, 1000);
+    assert_eq!(cost.expected_us(PictureKind::P), 4_100);
+    for _ in 0..100 {
+        cost.measure(PictureKind::P, 200);
+    }
+    assert_eq!(cost.expected_us(PictureKind::P), 2_050);
+    assert_eq!(cost.worst_ns(), 6_100_000);
+}
+
+#[test]
+fn slow_pictures_raise_the_expectation_within_a_bound() {
+    let mut cost = PictureCost::new(STATED, 1000);
+    for _ in 0..100 {
+        cost.measure(PictureKind::P, 60_000_000);
+    }
+    assert_eq!(cost.expected_us(PictureKind::P), 16_400);
+    assert_eq!(cost.worst_ns(), 6_100_000);
+}
+
+#[test]
+fn one_stalled_picture_moves_the_expectation_by_an_eighth() {
+    let mut cost = PictureCost::new(STATED, 1000);
+    for _ in 0..100 {
+        cost.measure(PictureKind::P, 4_100);
+    }
+    cost.measure(PictureKind::P, 60_000_000);
+    assert_eq!(cost.expected_us(PictureKind::P), 4_100 * 9 / 8 + 1);
+    for _ in 0..40 {
+        cost.measure(PictureKind::P, 4_100);
+    }
+    assert!(cost.expected_us(PictureKind::P) <= 4_105);
+}
+
+#[test]
+fn absurd_figures_do_not_overflow() {
+    let dearest = JobCost {
+        base_ns: u32::MAX,
+        macroblock_ns: u32::MAX,
+    };
+    let stated = CodecCost {
+        idr: dearest,
+        p: dearest,
+    };
+    for macroblocks in [0, 1, u32::MAX] {
+        let mut cost = PictureCost::new(stated, macroblocks);
+        for us in [u64::MAX, 0, u64::MAX] {
+            cost.measure(PictureKind::Idr, us);
+            assert!(cost.measured_us(PictureKind::Idr) > 0);
+        }
+        assert!(cost.mean_ns(group(u32::MAX)) <= cost.worst_ns());
+    }
+    let free = JobCost {
+        base_ns: 0,
+        macroblock_ns: 0,
+    };
+    let mut cost = PictureCost::new(CodecCost { idr: free, p: free }, 0);
+    cost.measure(PictureKind::P, 0);
+    assert_eq!(cost.worst_ns(), 1);
+}
