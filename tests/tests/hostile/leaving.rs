@@ -63,13 +63,7 @@ impl Life {
         };
         Some(match step {
             0 => Request::Watch(Watch { on: true }),
-            1 => Request::OpenChannel(OpenChannel {
-                // Large, so that its picture is in the encoder for a while.
-                width: 640,
-                height: 360,
-                name: "passer-by".to_owned(),
-                ..OpenChannel::default()
-            }),
+            1 => wish(),
             2 => Request::LeaseBuffers(LeaseBuffers { channel, count: 2 }),
             3 | 12 => Request::Subscribe(Subscribe {
                 channel,
@@ -134,6 +128,16 @@ impl Life {
 
 const STEPS: usize = 16;
 
+/// Opens a large channel, so that its picture is in the encoder for a while.
+fn wish() -> Request {
+    Request::OpenChannel(OpenChannel {
+        width: 640,
+        height: 360,
+        name: "passer-by".to_owned(),
+        ..OpenChannel::default()
+    })
+}
+
 #[test]
 fn a_client_may_leave_after_any_byte_of_its_hello() {
     let mut scene = Scene::new("");
@@ -181,7 +185,8 @@ fn a_client_may_leave_after_any_step() {
 #[test]
 fn a_client_may_leave_after_any_byte_of_a_request() {
     let mut scene = Scene::new("");
-    let wish = Life::new(&scene.daemon).request(1).expect("it opens");
+    // Asked of nobody: whoever connects outside an attack may still be in the books that this begins with.
+    let wish = wish();
     let mut frame = Vec::new();
     let id = avpu_proto::frame::RequestId::new(1);
     avpu_proto::frame::encode_request(&mut frame, id, &wish).expect("it fits");
