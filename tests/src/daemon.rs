@@ -1,56 +1,18 @@
 //! The real daemon as a process of its own, with a private folder and socket, for tests and benchmarks.
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+pub use crate::scratch::Scratch;
+use crate::service::Service;
+use nix::sys::signal::Signal;
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A folder that is removed when this value goes.
-#[derive(Debug)]
-pub struct Scratch {
-    path: PathBuf,
-}
-
-impl Scratch {
-    /// A new, empty folder.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new(label: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("avpud-{label}-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a scratch folder can be made");
-        Self { path }
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing depends on it: a folder that cannot be removed is left to the system's own cleaning.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
 
 /// A running daemon on the model. Killed when this value goes.
 #[derive(Debug)]
 pub struct Daemon {
-    child: Child,
-    scratch: Scratch,
+    service: Service,
 }
 
 impl Daemon {
@@ -79,79 +41,49 @@ impl Daemon {
     /// As [`Self::start`].
     #[must_use]
     pub fn start_by(mut command: Command, model_options: &str, arguments: &[&OsStr]) -> Self {
-        let scratch = Scratch::new("daemon");
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
-        let flags =
-            AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
-        watch
-            .add_watch(scratch.path(), flags)
-            .expect("the scratch folder can be watched");
-        let log = fs::File::create(scratch.path().join("log")).expect("a log file can be made");
-        let child = command
-            .arg("--device")
-            .arg(format!("model,{model_options}").trim_end_matches(','))
-            .arg("--socket")
-            .arg(scratch.path().join("socket"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("avpud starts");
-        let mut daemon = Self { child, scratch };
-        daemon.wait_for_socket(&watch);
-        daemon
-    }
-
-    fn wait_for_socket(&mut self, watch: &Inotify) {
-        while !self.socket().exists() {
-            let events = watch.read_events().expect("inotify can be read");
-            // The log is closed when the last process that holds it ends.
-            let ended = events.iter().any(|event| {
-                event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE)
-                    && event.name.as_deref() == Some(OsStr::new("log"))
-            });
-            if ended {
-                let status = self.child.wait().expect("the daemon can be waited for");
-                panic!(
-                    "avpud ended with {status} before it was ready: {}",
-                    self.log()
-                );
-            }
-        }
+        let device = format!("model,{model_options}");
+        let service = Service::start("daemon", |socket| {
+            command
+                .args(["--device", device.trim_end_matches(',')])
+                .arg("--socket")
+                .arg(socket)
+                .args(arguments)
+                .stdout(Stdio::null());
+            command
+        });
+        Self { service }
     }
 
     /// Path of its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.scratch.path().join("socket")
+        self.service.socket()
     }
 
     /// A folder of its own.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.scratch.path()
+        self.service.folder()
     }
 
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.service.pid()
     }
 
     /// What it wrote to standard error so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+        self.service.log()
     }
 
     /// Sends a signal.
     ///
     /// # Panics
-    /// When the process is gone.
+    /// When the process was waited for already.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
-        kill(Pid::from_raw(pid), signal).expect("the daemon runs");
+        self.service.signal(signal);
     }
 
     /// Asks it to end and waits for that.
@@ -160,7 +92,7 @@ impl Daemon {
     /// When it cannot be waited for.
     pub fn stop(mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::SIGTERM);
-        self.child.wait()
+        self.wait()
     }
 
     /// Waits for its end.
@@ -168,23 +100,15 @@ impl Daemon {
     /// # Errors
     /// When it cannot be waited for.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+        Ok(self.service.wait())
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let ended = self.child.try_wait();
-            eprintln!(
-                "the daemon when the test failed: {ended:?}, its log:\n{}",
-                self.log()
-            );
-        }
-        // It may have ended already; both calls then say so and there is nothing to do about it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Whether the daemon comes to what `asked` of it says, once it has heard everything that others said before they left:
+/// it is asked for as many turns of its loop as that takes at most, and takes 16 requests of one peer in a turn.
+pub fn comes_true(mut asked: impl FnMut() -> bool) -> bool {
+    const TURNS_MAX: usize = 64;
+    (0..TURNS_MAX).any(|_| asked())
 }
 
 /// Path of one of the workspace's programs, built once for each test program with the profile that runs now.

@@ -4,19 +4,15 @@ use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
 use avpu_proto::types::Join;
 use avpu_tests::alloc::{CountingAllocator, count};
 use avpu_tests::around::{Around, Wrapped};
-use avpu_tests::daemon::Scratch;
-use avpud::config::Config;
+use avpu_tests::in_process::InProcess;
 use avpud::device::IrqSource;
 use avpud::device::error::WaitError;
 use avpud::device::model::{self, Model, ModelInterrupts};
 use avpud::hw::irq::IrqLine;
-use avpud::server::{self, Encoder, End, Machine, Shell, SocketLock};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{Signal, raise};
+use avpud::server::End;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 #[global_allocator]
@@ -87,48 +83,25 @@ impl IrqSource for CountedWait {
 
 #[test]
 fn neither_thread_of_the_daemon_allocates_for_a_picture() {
-    let scratch = Scratch::new("allocations");
-    let socket = scratch.path().join("socket");
     let counts = Arc::new(Counts::default());
-    let folder = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
-    folder
-        .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
-        .expect("the scratch folder can be watched");
-    let daemon = thread::spawn({
-        let (socket, counts) = (socket.clone(), Arc::clone(&counts));
-        move || {
-            let config = Config::default();
-            let (log, lines_lost) = server::logger(config.log_format, config.log_level);
-            let lock = SocketLock::take(&socket).expect("the socket is free");
-            let opened = model::open("pace=free", &[], None);
-            let (device, source, canceller) = opened.expect("the model starts");
-            let encoder = Encoder {
-                device: Wrapped(Counted {
-                    device,
-                    inside: 0,
-                    counts: Arc::clone(&counts),
-                }),
-                interrupts: CountedWait {
-                    source,
-                    inside: 0,
-                    counts,
-                },
-                canceller,
-                machine: Machine::developer(),
-            };
-            let shell = Shell {
-                log,
-                lines_lost,
-                lock,
-            };
-            server::serve(&config, shell, encoder).expect("the daemon serves")
-        }
+    let theirs = Arc::clone(&counts);
+    let daemon = InProcess::start(move || {
+        let opened = model::open("pace=free", &[], None);
+        let (device, source, canceller) = opened.expect("the model starts");
+        let device = Wrapped(Counted {
+            device,
+            inside: 0,
+            counts: Arc::clone(&theirs),
+        });
+        let interrupts = CountedWait {
+            source,
+            inside: 0,
+            counts: theirs,
+        };
+        (device, interrupts, canceller)
     });
-    // The socket gets its place by a rename, when it is ready.
-    folder.read_events().expect("inotify can be read");
-    encode(&socket, &counts);
-    raise(Signal::SIGTERM).expect("a process may signal itself");
-    assert_eq!(daemon.join().expect("the daemon ends"), End::Done);
+    encode(daemon.socket(), &counts);
+    assert_eq!(daemon.stop(), End::Done);
 }
 
 /// A client that encodes and reads its own channel.

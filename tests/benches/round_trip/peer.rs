@@ -2,19 +2,16 @@
 
 use crate::instant;
 use crate::sizes::Sizes;
-use avpu_tests::daemon::Scratch;
+use avpu_tests::in_process;
+use avpu_tests::service::{self, Service};
 use avpud::config::Config;
-use avpud::server::{self, Encoder, Machine, Shell, SocketLock};
 use avpud::sys::{self, Urgency};
 use nix::sys::eventfd::EventFd;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::fs::{self, File};
+use nix::sys::signal::Signal;
+use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -75,40 +72,30 @@ impl Role {
 
 /// A process that was started for this run. Ended when this value goes.
 pub(crate) struct Peer {
-    child: Child,
-    scratch: Scratch,
+    service: Service,
 }
 
 impl Peer {
     /// Starts this program again in another role; returns when its socket is there.
     pub(crate) fn start(role: Role) -> Self {
-        let scratch = Scratch::new(role.name());
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
-        watch
-            .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
-            .expect("the scratch folder can be watched");
-        let log = File::create(scratch.path().join("log")).expect("a log file");
-        let child = Command::new(std::env::current_exe().expect("a program knows its path"))
-            .args(["--peer", role.name()])
-            .arg(scratch.path().join("socket"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("this program starts again");
-        let peer = Self { child, scratch };
-        watch.read_events().expect("inotify can be read");
-        peer
+        let again = std::env::current_exe().expect("a program knows its path");
+        let service = Service::start(role.name(), |socket| {
+            let mut command = Command::new(again);
+            command.args(["--peer", role.name()]).arg(socket);
+            command.stdout(Stdio::piped());
+            command
+        });
+        Self { service }
     }
 
     /// Where it listens.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.scratch.path().join("socket")
+        self.service.socket()
     }
 
     /// The kernel runs it before ordinary processes.
     pub(crate) fn is_realtime(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.service.pid()));
         let stat = stat.unwrap_or_default();
         // The name may hold spaces; behind it the policy is the thirty-ninth field, 2 for round robin.
         let behind = stat.rsplit(')').next().unwrap_or_default();
@@ -117,56 +104,25 @@ impl Peer {
 
     /// Ends it and takes what it printed.
     pub(crate) fn end(mut self) -> String {
-        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
+        self.service.signal(Signal::SIGTERM);
         let mut printed = String::new();
-        if let Some(output) = &mut self.child.stdout {
+        if let Some(mut output) = self.service.process().stdout() {
             output.read_to_string(&mut printed).expect("text");
         }
         printed
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let log = fs::read_to_string(self.scratch.path().join("log"));
-            eprintln!("what {:?} said: {}", self.socket(), log.unwrap_or_default());
-        }
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn serve(socket: &Path) {
     let config = Config::default();
-    let (log, lines_lost) = server::logger(config.log_format, config.log_level);
-    let lock = SocketLock::take(socket).expect("the socket is free");
     let spent_us = Arc::new(AtomicUsize::new(0));
-    let (device, interrupts, canceller) = instant::open(Arc::clone(&spent_us));
-    let encoder = Encoder {
-        device,
-        interrupts,
-        canceller,
-        machine: Machine::developer(),
-    };
-    let shell = Shell {
-        log,
-        lines_lost,
-        lock,
-    };
-    server::serve(&config, shell, encoder).expect("the daemon serves");
+    in_process::serve(&config, socket, || instant::open(Arc::clone(&spent_us)));
     println!("{}", spent_us.load(Ordering::Relaxed));
 }
 
 /// Reads, does something, writes, until the other end closes.
 fn answer(socket: &Path, sizes: Sizes, mut between: impl FnMut()) {
-    let hidden = socket.with_extension("hidden");
-    let listener = UnixListener::bind(&hidden).expect("a socket");
-    // It gets its name when it can be connected to, as the daemon's does.
-    fs::rename(&hidden, socket).expect("a name");
-    let (mut stream, _): (UnixStream, _) = listener.accept().expect("a connection");
+    let (mut stream, _) = service::listen(socket).accept().expect("a connection");
     // As the daemon does: what differs is what it does and not when it may.
     sys::request_realtime(Urgency::Loop);
     let (mut asked, answer) = (vec![0; sizes.asked], vec![7; sizes.answered]);

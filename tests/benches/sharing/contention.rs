@@ -9,8 +9,9 @@ use avpu_client::proto::types::{Class, FrameEnd};
 use avpu_client::{Buffer, ChannelConfig, Client, Frame, Next, Outcome};
 use avpu_model::timing::Costs;
 use avpu_tests::daemon::Daemon;
+use avpu_tests::process::Process;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LIVE: [(u16, u16); 2] = [(1280, 720), (640, 360)];
@@ -63,7 +64,7 @@ fn together(daemon: &Daemon, floods: usize, seconds: u32) -> (Vec<Told>, u32) {
     let socket = daemon.socket();
     // Floods are there before the first live frame and after the last one.
     let flood_seconds = (seconds + 2).to_string();
-    let flooding: Vec<Child> = (0..floods)
+    let flooding: Vec<Process> = (0..floods)
         .map(|_| start(&["flood"], &socket, &[&flood_seconds]))
         .collect();
     let live = LIVE.map(|(width, height)| {
@@ -83,20 +84,14 @@ fn together(daemon: &Daemon, floods: usize, seconds: u32) -> (Vec<Told>, u32) {
     (told, took_us.unwrap_or(0))
 }
 
-fn start(role: &[&str], socket: &Path, more: &[&str]) -> Child {
-    Command::new(std::env::current_exe().expect("a program knows its path"))
-        .arg("--role")
-        .args(role)
-        .arg(socket)
-        .args(more)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program starts again")
+fn start(role: &[&str], socket: &Path, more: &[&str]) -> Process {
+    let mut again = Command::new(std::env::current_exe().expect("a program knows its path"));
+    again.arg("--role").args(role).arg(socket).args(more);
+    Process::start(again.stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
-fn listen(child: Child) -> Told {
-    let output = child.wait_with_output().expect("it ends");
+fn listen(process: Process) -> Told {
+    let output = process.output();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     let words: Vec<u64> = text

@@ -3,18 +3,16 @@
 use crate::PATIENCE;
 use crate::instant;
 use avpu_client::{ChannelConfig, Client, Frame, Next};
-use avpu_tests::daemon::Scratch;
+use avpu_tests::in_process;
+use avpu_tests::service::{self, Service};
 use avpud::config::Config;
-use avpud::server::{self, Encoder, Machine, Shell, SocketLock};
 use avpud::sys::{self, Urgency};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -28,45 +26,15 @@ const TURN: Duration = Duration::from_millis(300);
 /// Bytes of a bare round trip each way: what a picture takes.
 const BYTES: usize = 120;
 
-/// This program again, in another role; ended when this value goes.
-struct Peer {
-    child: Child,
-    scratch: Scratch,
-}
-
-impl Peer {
-    fn start(role: &str, more: &[String]) -> Self {
-        let scratch = Scratch::new(role);
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC).expect("inotify starts");
-        watch
-            .add_watch(scratch.path(), AddWatchFlags::IN_MOVED_TO)
-            .expect("the scratch folder can be watched");
-        let log = File::create(scratch.path().join("log")).expect("a log file");
-        let child = Command::new(std::env::current_exe().expect("a program knows its path"))
-            .args(["--role", role])
-            .arg(scratch.path().join("socket"))
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("this program starts again");
-        let peer = Self { child, scratch };
-        watch.read_events().expect("inotify can be read");
-        peer
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.scratch.path().join("socket")
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// This program again, in another role.
+fn start(role: &str, more: &[String]) -> Service {
+    let again = std::env::current_exe().expect("a program knows its path");
+    Service::start(role, |socket| {
+        let mut command = Command::new(again);
+        command.args(["--role", role]).arg(socket).args(more);
+        command.stdout(Stdio::null());
+        command
+    })
 }
 
 pub(crate) fn announce() {
@@ -76,8 +44,8 @@ pub(crate) fn announce() {
 }
 
 pub(crate) fn run(place: &str) {
-    let daemon = Peer::start("instant", &[]);
-    let echo = Peer::start("echo", &[BYTES.to_string()]);
+    let daemon = start("instant", &[]);
+    let echo = start("echo", &[BYTES.to_string()]);
     for clients in CLIENTS {
         let mut frames = 0.0;
         let mut trips = 0.0;
@@ -149,30 +117,13 @@ fn encode(socket: &Path, stop: &AtomicBool) -> u32 {
 
 /// Is the daemon, on the device that finishes at once.
 pub(crate) fn serve(socket: &Path) {
-    let config = Config::default();
-    let (log, lines_lost) = server::logger(config.log_format, config.log_level);
-    let lock = SocketLock::take(socket).expect("the socket is free");
-    let (device, interrupts, canceller) = instant::open(Arc::new(AtomicUsize::new(0)));
-    let encoder = Encoder {
-        device,
-        interrupts,
-        canceller,
-        machine: Machine::developer(),
-    };
-    let shell = Shell {
-        log,
-        lines_lost,
-        lock,
-    };
-    server::serve(&config, shell, encoder).expect("the daemon serves");
+    let open = || instant::open(Arc::new(AtomicUsize::new(0)));
+    in_process::serve(&Config::default(), socket, open);
 }
 
 /// Answers anybody with as many bytes as it was sent, in one thread, with the daemon's priority.
 pub(crate) fn echo(socket: &Path, bytes: usize) {
-    let hidden = socket.with_extension("hidden");
-    let listener = UnixListener::bind(&hidden).expect("a socket");
-    // It gets its name when it can be connected to, as the daemon's does.
-    fs::rename(&hidden, socket).expect("a name");
+    let listener = service::listen(socket);
     sys::request_realtime(Urgency::Loop);
     let mut streams: Vec<UnixStream> = Vec::new();
     let mut message = vec![0; bytes];
