@@ -2,14 +2,14 @@
 
 use avpu_client::source::{FrameRate, Luma, Nv12Picture, PictureSize, TestPattern, read_counter};
 use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::process::{Process, run};
 use avpu_tests::skip::{ffmpeg_or_skip, skip};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 fn tool(name: &str, socket: &Path) -> Command {
     let mut command = Command::new(program(name));
@@ -19,26 +19,6 @@ fn tool(name: &str, socket: &Path) -> Command {
 
 fn avpucat(daemon: &Daemon, arguments: &[&str]) -> Output {
     run(tool("avpucat", &daemon.socket()).args(arguments), &[])
-}
-
-/// Runs a program to its end with `input` on its standard input.
-fn run(command: &mut Command, input: &[u8]) -> Output {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it was asked for");
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        // A program that ends early does not read on, and its exit code says why.
-        let _ = stdin.write_all(&input);
-    });
-    let output = child
-        .wait_with_output()
-        .expect("the program can be waited for");
-    writer.join().expect("the writer does not panic");
-    output
 }
 
 fn assert_ok(output: &Output) {
@@ -52,24 +32,11 @@ fn assert_fails(output: &Output, code: i32, sentence: &str) {
     assert!(said.contains(sentence), "{said}");
 }
 
-/// Reads lines of a child's standard error until one contains `wanted`; the rest goes on being read elsewhere.
-fn wait_for_line(child: &mut Child, wanted: &str) -> std::thread::JoinHandle<String> {
-    let mut lines = BufReader::new(child.stderr.take().expect("it was asked for"));
-    let mut said = String::new();
-    while !said.contains(wanted) {
-        let count = lines.read_line(&mut said).expect("standard error is text");
-        assert!(count > 0, "it ended without {wanted}: {said}");
-    }
-    std::thread::spawn(move || {
-        let mut rest = String::new();
-        let _ = lines.read_to_string(&mut rest);
-        rest
-    })
-}
-
-fn interrupt(child: &Child) {
-    let pid = i32::try_from(child.id()).expect("process ids are positive");
-    kill(Pid::from_raw(pid), Signal::SIGINT).expect("the process runs");
+/// Starts a program whose standard error is read; it is ready when that says `wanted`.
+fn start(command: &mut Command, wanted: &str) -> (Process, JoinHandle<String>) {
+    let mut process = Process::start(command.stderr(Stdio::piped()));
+    let said = process.stderr_until(wanted);
+    (process, said)
 }
 
 /// The counters that were burnt into the pictures of a stream, as ffmpeg decodes them.
@@ -162,18 +129,14 @@ fn the_pipe_of_the_manual_works() {
         "testsrc=size=320x180:rate=25:duration=0.4",
     ]);
     ffmpeg.args(["-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe", "-"]);
-    let mut ffmpeg = ffmpeg
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut ffmpeg = Process::start(ffmpeg.stdin(Stdio::null()).stdout(Stdio::piped()));
     let out = daemon.folder().join("out.h264");
-    let pipe = ffmpeg.stdout.take().expect("it was asked for");
+    let pipe = ffmpeg.stdout().expect("it is a pipe");
     let mut command = tool("avpucat", &daemon.socket());
     command.args(["-", "AVPU:,bitrate=2M"]).stdin(pipe);
     let file = fs::File::create(&out).expect("the folder can be written");
-    assert!(command.stdout(file).status().expect("it starts").success());
-    assert!(ffmpeg.wait().expect("it can be waited for").success());
+    assert!(Process::start(command.stdout(file)).wait().success());
+    assert!(ffmpeg.wait().success());
     assert_eq!(counters(&out, 320, 180).len(), 10);
 }
 
@@ -186,22 +149,18 @@ fn a_reader_gets_the_same_bytes_and_ends_with_the_stream_that_ctrl_c_drains() {
     );
     let address = format!("TEST:size=176x144,pace!!H264:{}", main.display());
     let mut encoder = tool("avpucat", &daemon.socket());
-    encoder
-        .args(["-v", &address, "AVPU:,name=main,gop=5"])
-        .stderr(Stdio::piped());
-    let mut encoder = encoder.spawn().expect("it starts");
-    let encoder_said = wait_for_line(&mut encoder, "\"Packet\"");
+    encoder.args(["-v", &address, "AVPU:,name=main,gop=5"]);
+    let (mut encoder, encoder_said) = start(&mut encoder, "\"Packet\"");
     let mut reader = tool("avpucat", &daemon.socket());
     reader.args([
         "-v",
         "AVPU-SUB:,channel=main",
         &format!("FILE:{}", watch.display()),
     ]);
-    let mut reader = reader.stderr(Stdio::piped()).spawn().expect("it starts");
-    let reader_said = wait_for_line(&mut reader, "\"Packet\"");
-    interrupt(&encoder);
-    assert!(encoder.wait().expect("it can be waited for").success());
-    assert!(reader.wait().expect("it can be waited for").success());
+    let (mut reader, reader_said) = start(&mut reader, "\"Packet\"");
+    encoder.signal(Signal::SIGINT);
+    assert!(encoder.wait().success());
+    assert!(reader.wait().success());
     let said = encoder_said.join().expect("no panic");
     assert!(said.contains(r#""request":{"Drain":"#), "{said}");
     assert!(
@@ -273,15 +232,13 @@ fn a_daemon_that_dies_ends_everybody_at_once_with_code_3() {
         "TEST:size=64x64,pace!!FILE:/dev/null",
         "AVPU:,name=main",
     ]);
-    let mut encoder = encoder.stderr(Stdio::piped()).spawn().expect("it starts");
-    let encoder_said = wait_for_line(&mut encoder, "\"Packet\"");
+    let (mut encoder, encoder_said) = start(&mut encoder, "\"Packet\"");
     let mut reader = tool("avpucat", &daemon.socket());
     reader.args(["-v", "AVPU-SUB:,channel=main", "FILE:/dev/null"]);
-    let mut reader = reader.stderr(Stdio::piped()).spawn().expect("it starts");
-    let reader_said = wait_for_line(&mut reader, "\"Packet\"");
+    let (mut reader, reader_said) = start(&mut reader, "\"Packet\"");
     daemon.signal(Signal::SIGKILL);
     for child in [&mut encoder, &mut reader] {
-        let status = child.wait().expect("it can be waited for");
+        let status = child.wait();
         assert_eq!(status.code(), Some(3));
     }
     for said in [encoder_said, reader_said] {
@@ -321,11 +278,7 @@ fn an_encode_through_the_proxy_works_and_is_shown() {
     let mut proxy = tool("avpucat", &daemon.socket());
     proxy.arg(format!("UNIX-LISTEN:{}", socket.display()));
     proxy.arg(format!("UNIX-CONNECT:{}", daemon.socket().display()));
-    let proxy = proxy
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let proxy = Process::start(proxy.stdout(Stdio::piped()).stderr(Stdio::piped()));
     // The socket takes connections a moment after it appears, so one that comes too early comes again.
     watch.read_events().expect("inotify can be read");
     let mut encode = tool("avpucat", &socket);
@@ -336,7 +289,7 @@ fn an_encode_through_the_proxy_works_and_is_shown() {
     }
     assert_ok(&output);
     assert!(output.stdout.starts_with(&[0, 0, 0, 1]));
-    let proxy = proxy.wait_with_output().expect("it can be waited for");
+    let proxy = proxy.output();
     assert_ok(&proxy);
     let text = String::from_utf8_lossy(&proxy.stderr);
     for word in [
@@ -362,8 +315,7 @@ fn the_operators_tool_answers_in_tables_and_json() {
         "TEST:size=176x144,pace",
         "AVPU:,name=cam,bitrate=300k",
     ]);
-    let mut encoder = encoder.stderr(Stdio::piped()).spawn().expect("it starts");
-    let said = wait_for_line(&mut encoder, "\"SourceReleased\"");
+    let (mut encoder, said) = start(&mut encoder, "\"SourceReleased\"");
     let ask = |words: &[&str]| run(tool("avpuctl", &daemon.socket()).args(words), &[]);
     for command in ["status", "channels", "clients", "memory", "idr"] {
         let table = ask(&[command]);
@@ -377,12 +329,12 @@ fn the_operators_tool_answers_in_tables_and_json() {
     let channels = ask(&["channels", "--json"]);
     let channels: serde_json::Value = serde_json::from_slice(&channels.stdout).expect("it is json");
     assert_eq!(channels[0]["name"], "cam");
-    assert_eq!(channels[0]["pid"], encoder.id());
+    assert_eq!(channels[0]["pid"], encoder.pid());
     assert_eq!(channels[0]["rate_control"]["Cbr"]["bitrate_bps"], 300_000);
     assert_fails(&ask(&["idr", "nobody"]), 4, "no-such-channel");
     assert_fails(&ask(&["idle"]), 2, "idr");
     assert_fails(&ask(&["status", "--socket", "/nowhere"]), 3, "no daemon at");
-    interrupt(&encoder);
-    assert!(encoder.wait().expect("it can be waited for").success());
+    encoder.signal(Signal::SIGINT);
+    assert!(encoder.wait().success());
     said.join().expect("no panic");
 }

@@ -6,6 +6,7 @@ mod c_build;
 
 use avpu_client::ChannelConfig;
 use avpu_tests::daemon::{Daemon, Scratch};
+use avpu_tests::process::Process;
 use avpu_tests::skip::{ffmpeg_or_skip, skip, workspace_root};
 use avpu_tests::stream::{encode, joined, pattern};
 use c_build::{COMPILERS, GCC, GXX, MIPSEL, SANITIZED};
@@ -97,20 +98,16 @@ fn every_call_does_what_the_header_says_under_sanitizers() {
     let options = format!("pace=free,source-file={}", memory.display());
     let windows = [OsStr::new("--source-windows"), OsStr::new("8M@0x0b000000")];
     let mut daemon = Daemon::start_with(&options, &windows);
-    let mut child = command
-        .arg(daemon.socket())
-        .arg("0x0b000000")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    command.arg(daemon.socket()).arg("0x0b000000");
+    let mut child = Process::start(command.stdout(Stdio::piped()));
     let mut said = String::new();
-    let output = child.stdout.take().expect("its output is piped");
+    let output = child.stdout().expect("its output is piped");
     BufReader::new(output).read_line(&mut said).unwrap();
     if said == "ready\n" {
         daemon.signal(Signal::SIGKILL);
         daemon.wait().unwrap();
     }
-    let status = child.wait().unwrap();
+    let status = child.wait();
     assert!(status.success() && said == "ready\n", "{status}: {said:?}");
 }
 

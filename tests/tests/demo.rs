@@ -2,9 +2,9 @@
 
 use avpu_client::source::{FrameRate, Nv12Picture, PictureSize, TestPattern};
 use avpu_tests::daemon::{Scratch, program};
+use avpu_tests::process::Process;
 use avpu_tests::skip::ffmpeg_or_skip;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -93,21 +93,20 @@ fn a_demo_that_is_interrupted_leaves_nothing_behind() {
     let scratch = Scratch::new("demo-interrupted");
     let temporary = scratch.path().join("tmp");
     fs::create_dir(&temporary).expect("a folder can be made");
-    let mut demo = Command::new(program("avpud"))
+    let mut command = Command::new(program("avpud"));
+    command
         .args(["demo", "--seconds", "3600", "--out"])
         .arg(scratch.path().join("out"))
         .env("TMPDIR", &temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("avpud starts");
-    let stdout = demo.stdout.take().expect("it is piped");
+        .stderr(Stdio::piped());
+    let mut demo = Process::start(&mut command);
+    let stdout = demo.stdout().expect("it is piped");
     let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.ends_with("report.json")));
-    let pid = i32::try_from(demo.id()).expect("process ids are positive");
-    kill(Pid::from_raw(pid), Signal::SIGINT).expect("the demo runs");
-    let output = demo.wait_with_output().expect("it ends");
+    demo.signal(Signal::SIGINT);
+    let output = demo.output();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(text, "avpud demo: interrupted\n");

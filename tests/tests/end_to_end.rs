@@ -9,10 +9,11 @@ use avpu_proto::request::Request;
 use avpu_proto::types::PictureKind;
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, Reason};
 use avpu_proto::{decode, limits};
-use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::daemon::{Daemon, Scratch, comes_true, program};
+use avpu_tests::process::Process;
 use nix::sys::signal::Signal;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -112,19 +113,12 @@ fn the_socket_of_a_killed_daemon_is_taken_over() {
     first.wait().unwrap();
     let socket = first.socket();
     assert!(socket.exists(), "a killed daemon cleans nothing up");
-    let mut second = Command::new(program("avpud"))
-        .args(["--config", "/dev/null", "--device", "model", "--socket"])
-        .arg(&socket)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stderr = second.stderr.take().unwrap();
-    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-    let ready = lines.any(|line| line.contains("info: ready "));
+    let mut second = Command::new(program("avpud"));
+    second.args(["--config", "/dev/null", "--device", "model", "--socket"]);
+    second.arg(&socket).stderr(Stdio::piped());
+    let mut second = Process::start(&mut second);
+    drop(second.stderr_until("info: ready "));
     let answered = encode(&socket, 1).len();
-    second.kill().unwrap();
-    second.wait().unwrap();
-    assert!(ready);
     assert_eq!(answered, 1);
 }
 
@@ -288,8 +282,8 @@ fn one_client_too_many_is_told_so_and_the_next_one_fits_again() {
     assert!(clients[0].status().is_ok());
     let watcher = clients.remove(0);
     drop(clients);
-    // The daemon hears of the ends in its own time, but before it answers what comes after them.
-    while watcher.status().expect("it serves").clients > 1 {}
+    let alone = || watcher.status().expect("it serves").clients == 1;
+    assert!(comes_true(alone), "the others have left");
     assert!(Client::connect(daemon.socket()).is_ok());
 }
 

@@ -6,6 +6,7 @@
 use avpu_client::{ChannelConfig, Client, Frame};
 use avpu_proto::types::FrameEnd;
 use avpu_tests::daemon::{Daemon, program};
+use avpu_tests::process::Process;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -92,17 +93,10 @@ fn a_trace_is_what_viewers_take() {
     let daemon = Daemon::start("");
     let path = daemon.folder().join("t.json");
     let path_text = path.to_str().expect("a plain path");
-    let mut tracing = avpuctl(
-        &daemon.socket(),
-        &["trace", "--seconds", "1", "--out", path_text],
-    )
-    .stdout(Stdio::piped())
-    .spawn()
-    .expect("avpuctl starts");
-    encode_until(&daemon.socket(), |_| {
-        tracing.try_wait().expect("it is a child").is_some()
-    });
-    let output = tracing.wait_with_output().expect("it ended");
+    let words = ["trace", "--seconds", "1", "--out", path_text];
+    let tracing = Process::start(avpuctl(&daemon.socket(), &words).stdout(Stdio::piped()));
+    encode_until(&daemon.socket(), |_| tracing.has_ended());
+    let output = tracing.output();
     let (said, _) = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.starts_with("wrote "), "{said}");

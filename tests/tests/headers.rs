@@ -1,11 +1,10 @@
 //! The daemon's headers around the model's slice data, as decoders see them.
 
-use std::io::Write;
 use std::num::NonZeroU32;
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::Command;
 
 use avpu_model::avc::{Encoder, Frame, Nv12View, PictureParams, SliceKind};
+use avpu_tests::process;
 use avpu_tests::skip::ffmpeg_or_skip;
 use avpud::codec::avc::Headers;
 use avpud::codec::gop::Gop;
@@ -115,21 +114,7 @@ fn encode(setup: &ChannelSetup, count: u32, forced: Option<u32>) -> Stream {
 
 /// Runs a program on the stream; what it says on its output, and on its error output.
 fn run(program: &str, arguments: &[&str], stream: &[u8]) -> (Vec<u8>, String) {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut input = child.stdin.take().expect("a pipe");
-    let bytes = stream.to_vec();
-    let writer = thread::spawn(move || input.write_all(&bytes));
-    let output = child.wait_with_output().expect("the program ends");
-    writer
-        .join()
-        .expect("no panic")
-        .expect("the program reads everything");
+    let output = process::run(Command::new(program).args(arguments), stream);
     (
         output.stdout,
         String::from_utf8_lossy(&output.stderr).into_owned(),

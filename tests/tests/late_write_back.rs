@@ -3,7 +3,7 @@
 use avpu_client::proto::request::Page;
 use avpu_client::proto::types::FrameEnd;
 use avpu_client::{ChannelConfig, Client, Frame, Outcome};
-use avpu_tests::daemon::Daemon;
+use avpu_tests::daemon::{Daemon, comes_true};
 
 /// Without another look every one of these pictures would be lost. With it only those are for which the host kept the
 /// model's thread from writing in time.
@@ -69,7 +69,7 @@ fn memory_that_is_still_to_be_written_back_to_goes_to_nobody_meanwhile() {
     last.return_buffers(buffers).expect("taken");
     last.close().expect("closed");
     // Whoever left may not have been noticed yet.
-    while used_bytes() != 0 {}
+    assert!(comes_true(|| used_bytes() == 0), "{} bytes", used_bytes());
     let status = watcher.status().expect("told");
     assert_eq!((status.guards_broken, status.quarantined_bytes), (0, 0));
     assert!(!daemon.log().contains("the device noticed something"));

@@ -5,19 +5,18 @@ use avpu_client::proto::frame::encode_event;
 use avpu_client::proto::types::Join;
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
 use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::process::Process;
 use avpu_tests::skip::ffmpeg_or_skip;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, mkfifo};
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
 
 /// The owner of a channel of small pictures that reads it too.
 struct Camera {
@@ -85,21 +84,6 @@ fn anonymous_kib(daemon: &Daemon) -> u64 {
         .expect("a number")
 }
 
-/// Reads lines of a child's standard error until one contains `wanted`; the rest goes on being read elsewhere.
-fn wait_for_line(child: &mut Child, wanted: &str) -> JoinHandle<String> {
-    let mut lines = BufReader::new(child.stderr.take().expect("it was asked for"));
-    let mut said = String::new();
-    while !said.contains(wanted) {
-        let count = lines.read_line(&mut said).expect("standard error is text");
-        assert!(count > 0, "it ended without {wanted}: {said}");
-    }
-    std::thread::spawn(move || {
-        let mut rest = String::new();
-        let _ = lines.read_to_string(&mut rest);
-        rest
-    })
-}
-
 #[test]
 fn thirty_two_readers_have_no_byte_copied_that_one_has_not() {
     const PICTURES: usize = 20;
@@ -146,21 +130,21 @@ fn a_reader_that_is_stopped_costs_nobody_anything_and_is_told_what_it_missed() {
     let daemon = Daemon::start("pace=free");
     let mut camera = Camera::open(&daemon, small("main").ring_bytes(1 << 16));
     let out = daemon.folder().join("out.h264");
-    let mut slow = Command::new(program("avpucat"))
+    let mut command = Command::new(program("avpucat"));
+    command
         .env("AVPUD_SOCKET", daemon.socket())
         .args(["-v", "-u", "AVPU-SUB:,channel=main,join=next"])
         .arg(format!("H264:{}", out.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("avpucat starts");
-    let said = wait_for_line(&mut slow, "\"Subscribed\"");
+        .stderr(Stdio::piped());
+    let mut slow = Process::start(&mut command);
+    let said = slow.stderr_until("\"Subscribed\"");
     for _ in 0..20 {
         camera.encode();
     }
-    let pid = Pid::from_raw(i32::try_from(slow.id()).expect("process ids are positive"));
-    kill(pid, Signal::SIGSTOP).expect("it runs");
+    let pid = Pid::from_raw(i32::try_from(slow.pid()).expect("process ids are positive"));
+    slow.signal(Signal::SIGSTOP);
     let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED));
     assert_eq!(stopped, Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)));
 
@@ -181,12 +165,12 @@ fn a_reader_that_is_stopped_costs_nobody_anything_and_is_told_what_it_missed() {
         "{before_kib} KiB became {after_kib}"
     );
 
-    kill(pid, Signal::SIGCONT).expect("it is there");
+    slow.signal(Signal::SIGCONT);
     for _ in 0..40 {
         camera.encode();
     }
     camera.channel.drain().expect("it drains");
-    let ended = slow.wait().expect("it can be waited for");
+    let ended = slow.wait();
     let text = said.join().expect("no panic");
     assert!(ended.success(), "{ended}: {text}");
     let gaps = check_account(&text);

@@ -5,14 +5,13 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+use avpu_tests::process;
 use avpu_tests::skip::workspace_root;
 use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 
 /// Decodes a whole Annex B stream with ffmpeg. Anything that it says on standard error is an error.
 pub(crate) fn ffmpeg(stream: &[u8]) -> Result<Vec<u8>, String> {
@@ -28,37 +27,19 @@ pub(crate) fn ffmpeg(stream: &[u8]) -> Result<Vec<u8>, String> {
         ])
         .args(["-f", "h264", "-i", "pipe:0", "-fps_mode", "passthrough"])
         .args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"]);
-    fed(command, stream.to_vec())
+    fed(&mut command, stream)
 }
 
 /// What a program prints when it reads `input`; whatever it says on standard error is an error.
-fn fed(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
-    let mut pipe = child
-        .stdin
-        .take()
-        .ok_or("the decoder has no standard input")?;
-    // Written from a thread of its own: a decoder fills its output pipe long before it has read everything.
-    let writer = thread::spawn(move || pipe.write_all(&input));
-    let output = child
-        .wait_with_output()
-        .map_err(|error| format!("the decoder: {error}"))?;
+fn fed(command: &mut Command, input: &[u8]) -> Result<Vec<u8>, String> {
+    let output = process::run(command, input);
     let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-    let written = writer
-        .join()
-        .map_err(|_| "the thread that feeds the decoder panicked")?;
     if !output.status.success() || !complaints.is_empty() {
         return Err(format!(
             "the decoder ended with {}: {complaints}",
             output.status
         ));
     }
-    written.map_err(|error| format!("the decoder did not read the whole stream: {error}"))?;
     Ok(output.stdout)
 }
 
@@ -106,7 +87,7 @@ pub(crate) fn prompt(units: &[&[u8]], folder: &Path) -> Option<Result<Vec<u8>, S
         input.extend(len.to_le_bytes());
         input.extend(*unit);
     }
-    Some(fed(Command::new(&program), input))
+    Some(fed(&mut Command::new(&program), &input))
 }
 
 fn copy_picture(planes: &mut Vec<u8>, picture: &DecodedYUV<'_>) {

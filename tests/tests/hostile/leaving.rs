@@ -11,10 +11,12 @@ use avpu_proto::request::{
 use avpu_proto::types::{Address, ChannelId, LeaseId, SubscriptionId};
 use avpu_proto::version::ClientHello;
 use avpu_tests::daemon::{Daemon, program};
+use avpu_tests::process::Process;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 /// A client that does everything that a client can do, one request after the other.
 struct Life {
@@ -200,24 +202,24 @@ fn a_client_may_leave_after_any_byte_of_a_request() {
 
 /// A client in a process of its own, to which requests are typed.
 struct Typist {
-    child: Child,
+    process: Process,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Typist {
     fn new(daemon: &Daemon) -> Self {
-        let mut child = Command::new(program("avpucat"))
+        let mut command = Command::new(program("avpucat"));
+        command
             .args(["JSON:-", "AVPU-RAW:"])
             .env("AVPUD_SOCKET", daemon.socket())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let input = child.stdin.take().expect("it was asked for");
-        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
+            .stdout(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let input = process.stdin().expect("it is a pipe");
+        let output = BufReader::new(process.stdout().expect("it is a pipe"));
         Self {
-            child,
+            process,
             input,
             output,
         }
@@ -238,8 +240,8 @@ impl Typist {
     }
 
     fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it can be waited for");
+        self.process.signal(Signal::SIGKILL);
+        self.process.wait();
     }
 }
 

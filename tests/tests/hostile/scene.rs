@@ -4,16 +4,13 @@ use crate::peer::PATIENCE;
 use avpu_client::proto::report::{LeaseReport, MemoryTotals};
 use avpu_client::proto::request::Page;
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
-use avpu_tests::daemon::Daemon;
+use avpu_tests::daemon::{Daemon, comes_true};
 use avpu_tests::stream::{Unit, encode, joined, pattern};
 use std::fs;
 use std::path::Path;
 
 /// Pictures that are under way while an attack goes on: one in the encoder, the others queued.
 const UNDER_WAY: usize = 3;
-/// Turns of the daemon's loop within which everything that a peer said before it left has been heard: it is asked as
-/// often, and takes 16 requests of one peer in a turn.
-const TURNS_MAX: usize = 64;
 const WIDTH: u16 = 176;
 const HEIGHT: u16 = 144;
 /// Different pictures; the victim shows them again and again.
@@ -77,8 +74,7 @@ impl Scene {
         // The encoder takes this one after whatever the attacker left in it.
         self.victim.submit(1);
         self.victim.collect();
-        let balanced = (0..TURNS_MAX).any(|_| self.books() == before);
-        if !balanced {
+        if !comes_true(|| self.books() == before) {
             assert_eq!(self.books(), before, "after {label}");
         }
         result

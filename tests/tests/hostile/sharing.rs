@@ -5,17 +5,18 @@ use crate::scene::{Scene, VICTIM};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Request, Subscribe};
 use avpu_tests::daemon::{Daemon, program};
+use avpu_tests::process;
 use avpu_tests::skip::skip;
 use avpud::mem::addr::ByteLen;
 use avpud::mem::map::RingMapping;
 use nix::unistd::geteuid;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// `nobody` on every Linux.
 const NOBODY: u32 = 65534;
@@ -93,24 +94,18 @@ fn a_client_of_another_user_has_no_right_to_raw_addresses() {
         // Where the programs are built another user may not be able to look.
         let copy = daemon.folder().join("avpucat");
         fs::copy(program("avpucat"), &copy).expect("it can be copied");
-        let mut child = Command::new(&copy)
+        let mut command = Command::new(&copy);
+        command
             .args(["JSON:-", "AVPU-RAW:"])
             .env("AVPUD_SOCKET", &socket)
             .uid(NOBODY)
-            .gid(NOBODY)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut input = child.stdin.take().expect("it was asked for");
+            .gid(NOBODY);
         // Channels are numbered from 1 and the victim has the first.
         let lines = "{\"RegisterRegion\":{\"address\":184549376,\"len_bytes\":4096}}\n\
                      {\"OpenChannel\":{\"width\":64,\"height\":64}}\n\
                      {\"Submit\":{\"channel\":2,\"address\":184549376}}\n\
                      \"Capabilities\"\n";
-        input.write_all(lines.as_bytes()).expect("it reads");
-        drop(input);
-        let output = child.wait_with_output().expect("it ends");
+        let output = process::run(&mut command, lines.as_bytes());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let refused = said.matches("\"code\":16,").count();
         assert_eq!(refused, 2, "not-permitted is 16: {said}");
