@@ -19,6 +19,7 @@ fn promise(class: Class, cost: u64, period: u64, ticket: u64) -> Promise {
     Promise {
         class,
         cost_ns: ns(cost),
+        mean_ns: ns(cost),
         period_ns: ns(period),
         ticket_ns: (class != Class::BestEffort).then_some(ns(ticket)),
     }
