@@ -45,7 +45,7 @@ impl Channel {
         self.done(&Request::Drain(Drain { channel, keep }), "Drain")
     }
 
-    /// Goes on after [`Channel::pause`], with an IDR.
+    /// Goes on after [`Channel::pause`] where the stream was. [`Channel::reset`] begins one that stands on its own.
     ///
     /// # Errors
     /// When the daemon refuses, as long as the channel has not finished, or is gone.

@@ -214,8 +214,10 @@ impl Reader {
         if !useful {
             return Ok(None);
         }
-        // What follows a mark is an IDR.
-        self.awaits_idr = !live;
+        // A mark says nothing of whether a packet was lost.
+        if !meta.last {
+            self.awaits_idr = !live;
+        }
         if live {
             Ok(Some(Taken::Packet(meta)))
         } else {

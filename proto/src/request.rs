@@ -56,7 +56,7 @@ pub enum Request {
     Flush(Flush),
     /// Flushes, and begins a stream that stands on its own. Answer: `Reply::Done`.
     Reset(Reset),
-    /// Lets a channel that was drained with `keep` go on, with an IDR. Answer: `Reply::Done`.
+    /// Lets a channel that was drained with `keep` go on where it was. Answer: `Reply::Done`.
     Resume(Resume),
     /// The parameter sets of a channel out of band. Answer: `Reply::ParameterSets`.
     ParameterSets(ParameterSets),

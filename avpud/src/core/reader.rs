@@ -85,14 +85,29 @@ impl Reader {
     pub(super) fn poll_event(&mut self, ring: &Ring) -> Option<Event> {
         match self.place {
             Place::AwaitsIdr { missed } => {
-                // Behind the mark of a drained channel comes an IDR, or nothing.
                 let start = *ring.start_from(self.next)?;
                 if !self.may_take(&start, ring) {
                     return None;
                 }
                 self.next = start.sequence;
-                self.place = Place::Following { told_lost: true };
-                match missed {
+                // Nothing is missing where it follows a mark at once.
+                let told = missed.filter(|missed| missed.first != start.sequence);
+                if start.picture.is_last {
+                    // The mark of a drained channel is for everybody; what follows it may refer to what was missed.
+                    let waits_on = |first| Place::AwaitsIdr {
+                        missed: missed.map(|missed| Missed { first, ..missed }),
+                    };
+                    if let Some(missed) = told {
+                        self.place = waits_on(start.sequence);
+                        return Some(self.gap(missed, start.sequence));
+                    }
+                    let mark = self.take(&start, ring);
+                    self.place = waits_on(self.next);
+                    return Some(mark);
+                }
+                let told_lost = told.is_some() || missed.is_none();
+                self.place = Place::Following { told_lost };
+                match told {
                     Some(missed) => Some(self.gap(missed, start.sequence)),
                     None => self.poll_event(ring),
                 }

@@ -2,8 +2,13 @@
 //!
 //! The meanings are those of the stateful encoder interface of Video4Linux. Draining finishes every frame that was
 //! accepted and no other; with `keep` an empty packet marks the end, the readers stay, and the channel goes on when
-//! told to, with an IDR. Flushing drops what waits and leaves the stream as it is. After a reset comes a stream that
-//! needs nothing of what was before: an IDR with parameter sets, from a rate control that has seen no picture.
+//! told to, as if nothing had been. Flushing drops what waits and leaves the stream as it is; a drain under way is
+//! complete with it. After a reset comes a stream that needs nothing of what was before: an IDR with parameter sets,
+//! from a rate control that has seen no picture; a drain under way is cancelled by it and leaves no mark. Draining
+//! again, or going on before a drain has ended, is refused.
+//!
+//! One thing differs: a frame that comes while a channel drains or is drained is refused, where Video4Linux would keep
+//! it until the channel goes on. A submitter is told at once, and its memory is not held by what may never come.
 
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::Life;
@@ -61,11 +66,10 @@ impl Broker {
         let id = which.channel;
         let key = self.owned(session, id)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
-        if channel.life != (Life::Drained { keep: true }) {
+        if channel.life != (Life::Drained { keep: true }) || channel.rebuilding.is_some() {
             return Err(wrong_state(channel));
         }
         channel.life = Life::Serving;
-        channel.coder.force_idr();
         self.state_changed = true;
         self.expect_input(key);
         Ok(Some(Reply::Done))
@@ -99,7 +103,11 @@ impl Broker {
         let key = self.open_by_id(id)?.key;
         self.may_change(session, key)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
-        if !matches!(channel.life, Life::Serving | Life::Drained { keep: true }) {
+        let goes_on = matches!(
+            channel.life,
+            Life::Serving | Life::Draining { keep: true } | Life::Drained { keep: true }
+        );
+        if !goes_on || channel.rebuilding.is_some() {
             return Err(wrong_state(channel));
         }
         channel.life = Life::Serving;

@@ -25,4 +25,5 @@ mod schedulability;
 mod sources;
 mod stream_control;
 mod stream_data;
+mod stream_ends;
 mod world;

@@ -59,8 +59,9 @@ impl Oracle {
             !reader.needs_idr || packet.last || packet.kind == types::PictureKind::Idr,
             "a reader starts with a picture that refers to another"
         );
-        reader.needs_idr = packet.last;
-        reader.next = Some(sequence + 1);
+        // Who waits for an IDR goes on waiting behind a mark, and has missed nothing.
+        reader.needs_idr &= packet.last;
+        reader.next = (!reader.needs_idr).then_some(sequence + 1);
         assert!(
             reader.outstanding.insert(sequence),
             "a packet is sent twice"
