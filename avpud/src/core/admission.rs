@@ -10,7 +10,7 @@
 //! A best-effort channel is counted with the rate that it states: it gets that rate, but has no ticket. One that wants
 //! whatever is left over states a low rate and submits more.
 
-use crate::core::schedule::{self, Promise};
+use crate::core::schedule::{self, Promise, Work};
 
 /// Why a channel may not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,11 @@ pub(super) fn free_ns(promises: &[Promise], load_max_permille: u32) -> u64 {
 }
 
 /// Whether the last of `promises` may be made beside all others, where `load_max_permille` of the time may be promised.
-pub(super) fn check(promises: &[Promise], load_max_permille: u32) -> Result<(), Obstacle> {
+pub(super) fn check(
+    promises: &[Promise],
+    load_max_permille: u32,
+    work: &mut Work,
+) -> Result<(), Obstacle> {
     let Some((wanted, others)) = promises.split_last() else {
         return Ok(());
     };
@@ -48,7 +52,7 @@ pub(super) fn check(promises: &[Promise], load_max_permille: u32) -> Result<(), 
             free_us: free_ns / 1000,
         });
     }
-    schedule::first_broken(promises).map_or(Ok(()), |index| Err(Obstacle::Ticket { index }))
+    schedule::first_broken(promises, work).map_or(Ok(()), |index| Err(Obstacle::Ticket { index }))
 }
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -59,6 +63,10 @@ const NS_PER_PERMILLE: u64 = 1_000_000;
 mod tests {
     use super::*;
     use avpu_proto::types::Class;
+
+    fn check(promises: &[Promise], load_max_permille: u32) -> Result<(), Obstacle> {
+        super::check(promises, load_max_permille, &mut Work::SET.clone())
+    }
 
     fn promise(class: Class, cost_ns: u64) -> Promise {
         let period_ns = 40_000_000;

@@ -9,6 +9,7 @@ use crate::core::broker::{Answer, Broker};
 use crate::core::outlook::{Need, Outlook};
 use crate::core::parameters::Parameters;
 use crate::core::refusal::{self, Refusal};
+use crate::core::schedule::Work;
 use crate::core::ticket;
 use crate::job::ChannelKey;
 use avpu_proto::record::Record;
@@ -33,7 +34,7 @@ impl Broker {
 
     /// Adds what would fit and who is in the way.
     fn advise(&self, refusal: Refusal, outlook: &Outlook<'_>, wish: &OpenChannel) -> Refusal {
-        let nearest = self.nearest(outlook, wish);
+        let nearest = self.nearest(outlook, wish, &mut Work::SET.clone());
         let mut advice: Vec<String> = nearest.iter().map(|(near, _)| would_fit(near)).collect();
         match refusal {
             Refusal::NoCapacity { .. } => advice.extend(
@@ -71,6 +72,7 @@ impl Broker {
         };
         let (mut needed_ns, mut needed_bytes) = (0_u64, 0_u64);
         let mut nearest = Some(Vec::new());
+        let mut advice = Work::SET;
         for Record(wish) in question.channels {
             let parameters = Parameters::new(wish.clone(), &self.config)?;
             let need = Need::of(&parameters, &self.config)?;
@@ -85,7 +87,7 @@ impl Broker {
                         fit.obstacle = refusal::bounded(refusal.to_string());
                     }
                     fit.fits = false;
-                    self.nearest(&outlook, &wish)
+                    self.nearest(&outlook, &wish, &mut advice)
                 }
             };
             let placed = chosen.filter(|(_, need)| outlook.place(need).is_ok());
@@ -103,8 +105,14 @@ impl Broker {
         Ok(Some(Reply::Fit(fit)))
     }
 
-    /// The nearest channel that would fit, and what it needs.
-    fn nearest(&self, outlook: &Outlook<'_>, wish: &OpenChannel) -> Option<(NearestChannel, Need)> {
+    /// The nearest channel that would fit, and what it needs, as far as it is found with this much work: advice must not
+    /// keep the encoder waiting.
+    fn nearest(
+        &self,
+        outlook: &Outlook<'_>,
+        wish: &OpenChannel,
+        work: &mut Work,
+    ) -> Option<(NearestChannel, Need)> {
         let asked = Parameters::new(wish.clone(), &self.config).ok()?.fps;
         let at_rate = |fps: FrameRate, eighths: u16| OpenChannel {
             fps,
@@ -129,7 +137,7 @@ impl Broker {
         slower.chain(smaller).chain(both).find_map(|candidate| {
             let parameters = Parameters::new(candidate, &self.config).ok()?;
             let need = Need::of(&parameters, &self.config).ok()?;
-            outlook.check(&need).ok()?;
+            outlook.check_within(&need, work).ok()?;
             Some((as_it_is(&parameters), need))
         })
     }

@@ -11,7 +11,7 @@ use crate::core::cost::PictureCost;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
 use crate::core::refusal::{Refusal, TicketHolder};
-use crate::core::schedule::Promise;
+use crate::core::schedule::{Promise, Work};
 use crate::core::ticket;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
@@ -94,13 +94,18 @@ impl Broker {
 impl<'a> Outlook<'a> {
     /// Whether one more channel could be opened.
     pub(super) fn check(&self, need: &Need) -> Result<(), Refusal> {
+        self.check_within(need, &mut Work::SET.clone())
+    }
+
+    /// The same, without spending more than there is of `work`.
+    pub(super) fn check_within(&self, need: &Need, work: &mut Work) -> Result<(), Refusal> {
         if self.slots_left == 0 {
             return Err(Refusal::Limit {
                 what: "channels",
                 max: u32::from(self.config.channels_max),
             });
         }
-        self.check_promise(&need.promise)?;
+        self.check_promise(&need.promise, work)?;
         if !self.has_memory && !self.pool.has_room(need.memory, CHANNEL_ALIGNMENT) {
             return Err(Refusal::NoMemory {
                 wanted: need.memory,
@@ -111,10 +116,10 @@ impl<'a> Outlook<'a> {
     }
 
     /// Whether one more promise could be kept beside all others.
-    fn check_promise(&self, wanted: &Promise) -> Result<(), Refusal> {
+    fn check_promise(&self, wanted: &Promise, work: &mut Work) -> Result<(), Refusal> {
         let mut promises = self.promises.clone();
         promises.push(*wanted);
-        match admission::check(&promises, self.config.load_max_permille) {
+        match admission::check(&promises, self.config.load_max_permille, work) {
             Ok(()) => Ok(()),
             Err(Obstacle::Time { needed_us, free_us }) => {
                 Err(Refusal::NoCapacity { needed_us, free_us })

@@ -22,7 +22,10 @@
 //! ```
 //!
 //! `C` is the least cost in the class among those with `D <= L`: for a costlier one the condition follows. Lengths are
-//! tried up to that of the longest busy period; beyond it nothing new happens. Blocking is the largest picture of any
+//! tried down from that of the longest busy period; beyond it nothing new happens. A picture with the deadline `L` that
+//! has ended by `s + C` at the latest says that nothing is late between there and `L`, as less time brings no more work:
+//! so the next length tried is the last one before `s + C` (Zhang, Burns: "Schedulability Analysis for Real-Time Systems
+//! with EDF Scheduling", IEEE TC 2009). Blocking is the largest picture of any
 //! *other* channel, of whatever class: also an urgent channel may have just started a picture that was early or beyond
 //! its rate.
 //!
@@ -57,37 +60,80 @@ impl Promise {
     }
 }
 
-/// The first of `promises` whose ticket might be broken while all of them hold.
-pub(super) fn first_broken(promises: &[Promise]) -> Option<usize> {
-    let classes = [Class::Live, Class::Record, Class::Snapshot];
-    let mut classes = classes.into_iter();
-    classes.find_map(|class| first_broken_of(class, promises))
+/// How much may be looked at before a set is refused: one of it is a promise at one length. A set that needs more is so
+/// close to full that nobody would be happy with it, and the encoder waits while it is thought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Work(u32);
+
+impl Work {
+    /// What a set may take.
+    pub(super) const SET: Self = Self(10_000);
+
+    /// Spends one; `None` when there is none left.
+    fn spend(&mut self) -> Option<()> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(())
+    }
+
+    /// The sum over `terms`.
+    fn sum(&mut self, start: u64, terms: impl Iterator<Item = u64>) -> Option<u64> {
+        let mut sum = start;
+        for term in terms {
+            self.spend()?;
+            sum = sum.saturating_add(term);
+        }
+        Some(sum)
+    }
 }
 
-fn first_broken_of(class: Class, promises: &[Promise]) -> Option<usize> {
-    let members = || {
-        let all = promises.iter().enumerate();
+/// The first of `promises` whose ticket might be broken while all of them hold.
+pub(super) fn first_broken(promises: &[Promise], work: &mut Work) -> Option<usize> {
+    let classes = [Class::Live, Class::Record, Class::Snapshot];
+    let mut classes = classes.into_iter();
+    classes.find_map(|class| {
+        let question = Question { class, promises };
+        let (any, _) = question.members().next()?;
+        question.first_broken(work).unwrap_or(Some(any))
+    })
+}
+
+/// Whether the tickets of a class are kept. Answers are `None` when there is no work left or no end of it.
+struct Question<'a> {
+    class: Class,
+    promises: &'a [Promise],
+}
+
+impl<'a> Question<'a> {
+    fn members(&self) -> impl Iterator<Item = (usize, &'a Promise)> + use<'a> {
+        let class = self.class;
+        let all = self.promises.iter().enumerate();
         all.filter(move |(_, p)| p.class == class && p.ticket_ns.is_some())
-    };
-    let any = members().next()?.0;
-    let (largest, blocking) = blocking(promises);
-    let Some(end) = busy_period(class, promises) else {
-        return Some(any);
-    };
-    // Deadlines that may fall into a busy period, in their order: one of each channel at a time.
-    let mut next: Vec<u64> = members().map(|(_, p)| p.deadline_ns()).collect();
-    for _ in 0..STEPS_MAX {
-        // Nothing is broken where no deadline is left in the busy period.
-        let len = next.iter().copied().min().filter(|len| *len <= end)?;
-        for (at, (_, promise)) in next.iter_mut().zip(members()) {
-            if *at == len {
-                *at = len.saturating_add(promise.period_ns);
+    }
+
+    fn higher(&self) -> impl Iterator<Item = &'a Promise> + use<'a> {
+        let class = self.class;
+        self.promises.iter().filter(move |p| p.class > class)
+    }
+
+    fn first_broken(&self, work: &mut Work) -> Option<Option<usize>> {
+        let mut below_ns = self.busy_period(work)?.saturating_add(1);
+        // Nothing is broken where no deadline is left.
+        while let Some(len) = self.last_deadline(below_ns, work)? {
+            match self.last_end(len, work)? {
+                Ok(end) => below_ns = end,
+                Err(index) => return Some(Some(index)),
             }
         }
-        let concerned = || members().filter(|(_, p)| p.deadline_ns() <= len);
-        let demand: u64 = concerned()
-            .map(|(_, p)| (len - p.deadline_ns()) / p.period_ns * p.cost_ns + p.cost_ns)
-            .fold(0, u64::saturating_add);
+        Some(None)
+    }
+
+    /// When the last of the pictures whose deadlines come in `len` has ended, or whose does not start in time.
+    fn last_end(&self, len: u64, work: &mut Work) -> Option<Result<u64, usize>> {
+        let (largest, blocking) = blocking(self.promises);
+        let concerned = || self.members().filter(|(_, p)| p.deadline_ns() <= len);
+        let demand = concerned()
+            .map(|(_, p)| ((len - p.deadline_ns()) / p.period_ns + 1).saturating_mul(p.cost_ns));
+        let demand = work.sum(0, demand)?;
         let others = concerned().filter(|(index, _)| *index != largest);
         let cheapest = others.min_by_key(|(_, p)| p.cost_ns);
         let itself = concerned().find(|(index, _)| *index == largest);
@@ -95,15 +141,69 @@ fn first_broken_of(class: Class, promises: &[Promise]) -> Option<usize> {
             (cheapest, blocking.by_largest),
             (itself, blocking.by_others),
         ];
+        let mut end = 0;
         for (last, blocking_ns) in cases {
             let Some((index, last)) = last else { continue };
-            let before_ns = blocking_ns.saturating_add(demand - last.cost_ns);
-            if !starts_by(class, promises, before_ns, len - last.cost_ns) {
-                return Some(index);
+            let before_ns = blocking_ns.saturating_add(demand.saturating_sub(last.cost_ns));
+            match self.start(before_ns, len - last.cost_ns, work)? {
+                Some(start) => end = end.max(start.saturating_add(last.cost_ns)),
+                None => return Some(Err(index)),
             }
         }
+        Some(Ok(end))
     }
-    Some(any)
+
+    /// The last length before `below_ns` at which a deadline of the class may fall.
+    fn last_deadline(&self, below_ns: u64, work: &mut Work) -> Option<Option<u64>> {
+        let mut last = None;
+        for (_, promise) in self.members() {
+            work.spend()?;
+            let first = promise.deadline_ns();
+            let since_first = below_ns.checked_sub(1).and_then(|ns| ns.checked_sub(first));
+            let its_last = since_first.map(|ns| first + ns / promise.period_ns * promise.period_ns);
+            last = last.max(its_last);
+        }
+        Some(last)
+    }
+
+    /// When a picture behind `before_ns` of other work is started, with all that higher classes may bring meanwhile;
+    /// `None` inside: after `latest_ns`.
+    fn start(&self, before_ns: u64, latest_ns: u64, work: &mut Work) -> Option<Option<u64>> {
+        let mut start = before_ns;
+        loop {
+            work.spend()?;
+            if start > latest_ns {
+                return Some(None);
+            }
+            let ahead = self
+                .higher()
+                .map(|p| (start / p.period_ns + 1).saturating_mul(p.cost_ns));
+            let ahead = work.sum(before_ns, ahead)?;
+            if ahead == start {
+                return Some(Some(start));
+            }
+            start = ahead;
+        }
+    }
+
+    /// Longest time for which the encoder may be busy with this class and higher ones.
+    fn busy_period(&self, work: &mut Work) -> Option<u64> {
+        let urgent = || self.promises.iter().filter(|p| p.class >= self.class);
+        // A channel that is alone waits for nobody.
+        let blocking = self.promises.iter().map(|p| p.cost_ns).max();
+        let blocking = blocking.filter(|_| self.promises.len() > 1).unwrap_or(0);
+        let mut len = blocking.max(1);
+        while len <= BUSY_NS_MAX {
+            work.spend()?;
+            let works = urgent().map(|p| len.div_ceil(p.period_ns).saturating_mul(p.cost_ns));
+            let busy = work.sum(blocking, works)?;
+            if busy == len {
+                return Some(len);
+            }
+            len = busy;
+        }
+        None
+    }
 }
 
 /// What may just have been started when a picture becomes due.
@@ -125,52 +225,6 @@ fn blocking(promises: &[Promise]) -> (usize, Blocking) {
     (largest, blocking)
 }
 
-/// Whether a picture of `class` behind `before_ns` of other work is started by `latest_ns`, with all that higher classes
-/// may bring meanwhile.
-fn starts_by(class: Class, promises: &[Promise], before_ns: u64, latest_ns: u64) -> bool {
-    let higher = || promises.iter().filter(|p| p.class > class);
-    let mut start = before_ns;
-    for _ in 0..ROUNDS_MAX {
-        if start > latest_ns {
-            return false;
-        }
-        let ahead = higher()
-            .map(|p| (start / p.period_ns + 1).saturating_mul(p.cost_ns))
-            .fold(before_ns, u64::saturating_add);
-        if ahead == start {
-            return true;
-        }
-        start = ahead;
-    }
-    false
-}
-
-/// Longest time for which the encoder may be busy with this class and higher ones; `None` when there is no end of it.
-fn busy_period(class: Class, promises: &[Promise]) -> Option<u64> {
-    let urgent = || promises.iter().filter(|p| p.class >= class);
-    // A channel that is alone waits for nobody.
-    let blocking = promises.iter().map(|p| p.cost_ns).max();
-    let blocking = blocking.filter(|_| promises.len() > 1).unwrap_or(0);
-    let mut len = blocking.max(1);
-    for _ in 0..ROUNDS_MAX {
-        let work = urgent()
-            .map(|p| len.div_ceil(p.period_ns).saturating_mul(p.cost_ns))
-            .fold(blocking, u64::saturating_add);
-        if work == len {
-            return Some(len);
-        }
-        len = work;
-        if len > BUSY_NS_MAX {
-            return None;
-        }
-    }
-    None
-}
-
-/// Deadlines looked at. A set that needs more is refused: it is so close to full that nobody would be happy with it.
-const STEPS_MAX: u32 = 4096;
-/// Rounds of a fixed point that grows by at least one picture each.
-const ROUNDS_MAX: u32 = 4096;
 /// A busy period this long is none that ends.
 const BUSY_NS_MAX: u64 = 100_000_000_000;
 

@@ -1,4 +1,4 @@
-use super::*;
+use super::{Class, Promise, Question, Work};
 use crate::core::arbiter::{Arbiter, Head, Share};
 use crate::core::ticket::Contract;
 use crate::core::time::Micros;
@@ -6,6 +6,10 @@ use crate::job::ChannelKey;
 use std::collections::VecDeque;
 
 const MS: u64 = 1_000_000;
+
+fn first_broken(promises: &[Promise]) -> Option<usize> {
+    super::first_broken(promises, &mut Work::SET.clone())
+}
 
 fn promise(class: Class, cost_ns: u64, period_ns: u64) -> Promise {
     Promise {
@@ -236,4 +240,84 @@ fn no_ticket_of_an_accepted_set_is_broken_whatever_the_others_do() {
         closest > 700,
         "the test is far from what happens: {closest}"
     );
+}
+
+/// Whether a ticket might be broken, found by trying every length; `None` where that is too much.
+fn tried_one_by_one(promises: &[Promise]) -> Option<bool> {
+    let work = &mut Work(2_000_000);
+    for class in [Class::Live, Class::Record, Class::Snapshot] {
+        let question = Question { class, promises };
+        if question.members().next().is_none() {
+            continue;
+        }
+        let end = question.busy_period(work)?;
+        for (_, promise) in question.members() {
+            let mut len = promise.deadline_ns();
+            while len <= end {
+                if question.last_end(len, work)?.is_err() {
+                    return Some(true);
+                }
+                len += promise.period_ns;
+            }
+        }
+    }
+    Some(false)
+}
+
+/// A set that is nearly full, of periods that have little in common.
+fn crowded_set(dice: &mut Dice) -> Vec<Promise> {
+    let count = 2 + dice.below(15);
+    let mut left = 995_000;
+    let mut promises = Vec::new();
+    for number in 0..count {
+        let period_us = match dice.below(3) {
+            0 => 16_666 + dice.below(20_000),
+            1 => 400 + dice.below(4_000),
+            _ => 100_000 + dice.below(6_000_000),
+        };
+        let part = match count - number {
+            1 => left,
+            others => left * (1 + dice.below(5)) / others / 5,
+        };
+        let cost_us = (period_us * part / 1_000_000).clamp(100, 15_000);
+        left -= (cost_us * 1_000_000 / period_us).min(left);
+        let classes = [Class::Live, Class::Live, Class::Record, Class::BestEffort];
+        let class = classes[usize::try_from(dice.below(4)).expect("small")];
+        if cost_us < period_us {
+            promises.push(promise(class, cost_us * 1000, period_us * 1000));
+        }
+    }
+    promises
+}
+
+#[test]
+fn lengths_that_are_left_out_would_have_told_nothing() {
+    let (mut kept, mut broken, mut most) = (0, 0, 0);
+    for seed in 1..=1500 {
+        let mut dice = Dice(u32::wrapping_mul(seed, 0x9e37_79b9));
+        let promises = match seed % 2 {
+            0 => random_set(&mut dice),
+            _ => crowded_set(&mut dice),
+        };
+        let Some(expected) = tried_one_by_one(&promises) else {
+            continue;
+        };
+        let mut work = Work(2_000_000);
+        let found = super::first_broken(&promises, &mut work).is_some();
+        assert_eq!(found, expected, "seed {seed}: {promises:?}");
+        let spent = 2_000_000 - work.0;
+        most = most.max(spent);
+        kept += u32::from(!found);
+        broken += u32::from(found);
+    }
+    assert!(kept > 200 && broken > 200, "{kept} {broken}");
+    // What a set may take is not what any of these needs.
+    assert!(most < Work::SET.0, "{most}");
+}
+
+#[test]
+fn what_takes_too_much_thought_is_refused() {
+    let set = [live(MS, 2 * MS), live(MS, 3 * MS)];
+    assert_eq!(super::first_broken(&set, &mut Work(0)), Some(0));
+    assert_eq!(super::first_broken(&set, &mut Work(3)), Some(0));
 }

@@ -2,7 +2,7 @@
 //! may just have been started, and while they are changed.
 
 use crate::core::arbiter::{Arbiter, Head, Share};
-use crate::core::schedule::{Promise, first_broken};
+use crate::core::schedule::{self, Promise, Work};
 use crate::core::ticket::Contract;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
@@ -43,6 +43,10 @@ fn every_channel(classes: &[Class], longest: u64) -> Vec<Promise> {
         }
     }
     all
+}
+
+fn first_broken(promises: &[Promise]) -> Option<usize> {
+    schedule::first_broken(promises, &mut Work::SET.clone())
 }
 
 fn share(promise: &Promise) -> Share {
