@@ -46,6 +46,30 @@ pub struct StatusReport {
     pub guards_broken: u32,
     /// Bytes of packets that the daemon has copied: each once, into its channel's ring, however many read it.
     pub copied_bytes: u64,
+    /// Pictures that were made ready while another one was encoded.
+    pub ahead: AheadReport,
+}
+
+/// Pictures that were made ready while another channel's was encoded, and what became of them: each of them is used or
+/// dropped for one reason, but for one that may still wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AheadReport {
+    /// Made ready.
+    pub prepared: u32,
+    /// Started as they were.
+    pub used: u32,
+    /// Dropped because a more urgent picture went first.
+    pub overtaken: u32,
+    /// Dropped because their frame was: flushed, too old, superseded, or its memory taken back.
+    pub frame_gone: u32,
+    /// Dropped because their channel was closed or failed, or its client left.
+    pub channel_gone: u32,
+    /// Dropped because their channel was changed or reset.
+    pub changed: u32,
+    /// Dropped because an IDR was asked for.
+    pub idr: u32,
+    /// Dropped because the encoder had to be reset.
+    pub recovery: u32,
 }
 
 /// Percentiles of a time over the last pictures of a channel.

@@ -2,7 +2,8 @@
 
 use super::table::Table;
 use avpu_proto::report::{
-    ChannelReport, ClientReport, LatencyReport, LeaseReport, MemoryTotals, StatusReport,
+    AheadReport, ChannelReport, ClientReport, LatencyReport, LeaseReport, MemoryTotals,
+    StatusReport,
 };
 use avpu_proto::types::{FrameRate, RateControl};
 
@@ -22,6 +23,7 @@ pub(crate) fn status(status: &StatusReport) -> String {
         ("pictures failed", status.pictures_failed.to_string()),
         ("resets", status.resets.to_string()),
         ("tickets breached", status.tickets_breached.to_string()),
+        ("made ready ahead", ahead(&status.ahead)),
         (
             "spurious interrupts",
             status.interrupts_spurious.to_string(),
@@ -35,6 +37,22 @@ pub(crate) fn status(status: &StatusReport) -> String {
     rows.iter()
         .map(|(name, value)| format!("{name:<20} {value}\n"))
         .collect()
+}
+
+/// Pictures that were made ready, and what became of those that were not used.
+fn ahead(of: &AheadReport) -> String {
+    let dropped = [
+        ("overtaken", of.overtaken),
+        ("frame gone", of.frame_gone),
+        ("channel gone", of.channel_gone),
+        ("changed", of.changed),
+        ("idr", of.idr),
+        ("recovery", of.recovery),
+    ];
+    let dropped = dropped.iter().filter(|(_, count)| *count > 0);
+    let dropped = dropped.map(|(why, count)| format!(", {count} {why}"));
+    let dropped: String = dropped.collect();
+    format!("{} ({} used{dropped})", of.prepared, of.used)
 }
 
 /// Every channel.
