@@ -80,6 +80,9 @@ fn a_picture_is_started_judged_and_copied_out_without_an_allocation() {
             header: headers.picture(place, qp).expect("a header"),
         };
         id = id.next();
+        if place.index.is_multiple_of(2) {
+            engine.prepare(&job).expect("written");
+        }
         engine.start(&job).expect("started");
         let line = engine.device().access(|device| {
             device.advance_to(device.now_us() + 1_000);
@@ -103,6 +106,7 @@ fn a_picture_is_started_judged_and_copied_out_without_an_allocation() {
         gop.handle_encoded();
     }
     let inside = engine.device().inside - inside;
+    assert_eq!(engine.counters().lists_ahead, 20);
     assert_eq!(count() - before - inside, 0);
     // The count counts: without this a missing allocator would look like success.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(100)));

@@ -6,9 +6,10 @@
 use super::build::{ListBuilder, ListSettings, PictureWords};
 use super::error::DriverError;
 use super::mapped::{GuardViolation, Mapped};
-use super::ring::{FilledSlot, Ring};
+use super::ring::{FilledSlot, InFlightSlot, Ring, WaitingSlot};
 use super::stream::{Payload, Streams};
 use crate::device::Device;
+use crate::device::error::DeviceError;
 use crate::hw::layout::{ChannelLayout, ChannelMemory, Parity};
 use crate::job::{ChannelKey, EncodeJob, JobId};
 use crate::mem::addr::{ByteLen, PhysRange};
@@ -26,6 +27,25 @@ pub(super) struct Channel {
     ring: Ring,
     pictures: Pictures,
     streams: Streams,
+    /// The list that is likely next, in the slot that is.
+    ahead: Option<Ahead>,
+}
+
+/// A command list that was written before its turn.
+#[derive(Debug)]
+struct Ahead {
+    /// All that it was made of besides what pictures of the channel share.
+    words: PictureWords,
+    slot: WaitingSlot,
+}
+
+/// The command list of a picture that is about to be started.
+#[derive(Debug)]
+pub(super) enum NextList {
+    /// Written just now.
+    Filled(FilledSlot),
+    /// Written ahead of its turn.
+    Ahead(WaitingSlot),
 }
 
 /// A picture that was started and has not ended.
@@ -68,6 +88,7 @@ impl Channel {
                 reference_index: None,
             },
             streams: Streams::new(setup.stream_count),
+            ahead: None,
         })
     }
 
@@ -79,6 +100,7 @@ impl Channel {
             return Err(DriverError::OtherPictures { channel: self.key });
         }
         self.builder = ListBuilder::new(settings)?;
+        self.ahead = None;
         self.mapped.write_tables(setup.rate_control)?;
         map::fence();
         Ok(())
@@ -99,12 +121,8 @@ impl Channel {
         self.mapped.lists()
     }
 
-    /// Fills the next command list for a job and takes a stream buffer for it. Refuses without having changed anything
-    /// but the turn of the ring.
-    pub(super) fn prepare(
-        &mut self,
-        job: &EncodeJob,
-    ) -> Result<(FilledSlot, StartedPicture), DriverError> {
+    /// What a job's command list would be made of now, and its stream buffer.
+    fn words(&self, job: &EncodeJob) -> Result<(PictureWords, u32), DriverError> {
         self.pictures.check(job)?;
         let stream = self
             .streams
@@ -112,14 +130,52 @@ impl Channel {
             .ok_or(DriverError::NoStreamBuffer { channel: self.key })?;
         let target = self.pictures.target;
         let words = PictureWords::for_job(job, &self.memory, self.size, target, stream)?;
+        Ok((words, stream))
+    }
+
+    /// Writes the command list of a job that is likely the channel's next into the slot that is. Takes nothing: neither
+    /// the slot's turn nor a stream buffer.
+    pub(super) fn write_ahead(
+        &mut self,
+        job: &EncodeJob,
+        device: &mut impl Device,
+    ) -> Result<(), DriverError> {
+        self.ahead = None;
+        let (words, _) = self.words(job)?;
         let list = self.builder.build(&words)?;
-        let filled = self.ring.advance()?.fill(self.mapped.lists(), &list)?;
+        let filled = self.ring.free()?.fill(self.mapped.lists(), &list)?;
+        let slot = filled.write_back(self.mapped.lists(), device)?;
+        self.ahead = Some(Ahead { words, slot });
+        Ok(())
+    }
+
+    /// Forgets the list that was written ahead.
+    pub(super) fn drop_ahead(&mut self) {
+        self.ahead = None;
+    }
+
+    /// Fills the next command list for a job and takes a stream buffer for it; where exactly this list was written ahead,
+    /// it is taken as it is. Refuses without having changed anything.
+    pub(super) fn prepare(
+        &mut self,
+        job: &EncodeJob,
+    ) -> Result<(NextList, StartedPicture), DriverError> {
+        let ahead = self.ahead.take();
+        let (words, stream) = self.words(job)?;
+        let list = match ahead {
+            Some(ahead) if ahead.words == words => NextList::Ahead(ahead.slot),
+            _ => {
+                let list = self.builder.build(&words)?;
+                NextList::Filled(self.ring.free()?.fill(self.mapped.lists(), &list)?)
+            }
+        };
+        self.ring.turn();
         self.streams.take(stream);
         let started = StartedPicture {
             stream,
             gop_index: job.gop_index,
         };
-        Ok((filled, started))
+        Ok((list, started))
     }
 
     /// A picture is complete: it becomes the reference, and its slice data waits to be copied out.
@@ -165,6 +221,20 @@ impl Channel {
         device: &mut impl Device,
     ) -> Result<Vec<GuardViolation>, DriverError> {
         self.mapped.check_guards(device)
+    }
+}
+
+impl NextList {
+    /// Makes the list visible to the hardware, together with everything written before.
+    pub(super) fn publish(
+        self,
+        region: &MappedRegion,
+        device: &mut impl Device,
+    ) -> Result<InFlightSlot, DeviceError> {
+        match self {
+            Self::Filled(slot) => slot.write_back(region, device)?.publish(region),
+            Self::Ahead(slot) => slot.publish(region),
+        }
     }
 }
 

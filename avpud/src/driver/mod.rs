@@ -32,7 +32,7 @@ use crate::hw::regs::Reg;
 use crate::job::{ChannelKey, EncodeJob, JobFailure, JobId, JobOutcome};
 use crate::mem::addr::{ByteLen, PhysRange};
 use crate::picture::ChannelSetup;
-use channel::{Channel, StartedPicture};
+use channel::{Channel, NextList, StartedPicture};
 use error::DriverError;
 use ring::InFlightSlot;
 use sequence::Registers;
@@ -113,6 +113,8 @@ pub struct Counters {
     pub guard_violations: u64,
     /// Register and memory accesses that failed.
     pub device_errors: u64,
+    /// Command lists that were started as they were written ahead.
+    pub lists_ahead: u64,
 }
 
 /// The picture that owns the core.
@@ -240,6 +242,27 @@ impl<D: Device> Engine<D> {
         Ok(violations)
     }
 
+    /// Writes the command list of a picture that is likely started next, while another channel's is in the core. Touches
+    /// no register, and changes nothing but memory that no started picture uses: [`Self::start`] takes this list if it is
+    /// still, word for word, the one that it would write, and writes it anew otherwise.
+    ///
+    /// # Errors
+    /// When there is no such channel, its picture is in flight, the job does not fit it now, or the list cannot be written
+    /// back. Nothing was written ahead then, which [`Self::start`] makes up for.
+    pub fn prepare(&mut self, job: &EncodeJob) -> Result<(), DriverError> {
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|f| f.channel == job.channel) {
+            return Err(DriverError::EngineBusy { job: in_flight.job });
+        }
+        let index = self.position(job.channel)?;
+        let written = self.channels[index].write_ahead(job, &mut self.device);
+        // The core has not been asked for anything, so it is in no doubt.
+        written.inspect_err(|error| {
+            if error.is_of_device() {
+                count(&mut self.counters.device_errors);
+            }
+        })
+    }
+
     /// Starts a picture. After `Ok` exactly one [`Completion`] follows, from [`Self::on_irq`],
     /// [`Self::poll_completion`] or [`Self::reset`].
     ///
@@ -252,7 +275,8 @@ impl<D: Device> Engine<D> {
         }
         let index = self.position(job.channel)?;
         let channel = &mut self.channels[index];
-        let (filled, picture) = channel.prepare(job)?;
+        let (next, picture) = channel.prepare(job)?;
+        let is_ahead = matches!(next, NextList::Ahead(_));
         let budget = channel.budget();
         let armed = match sequence::arm(&mut self.device) {
             Ok(armed) => {
@@ -264,7 +288,7 @@ impl<D: Device> Engine<D> {
                 return Err(self.give_up(error.into()));
             }
         };
-        let slot = match filled.publish(channel.lists(), &mut self.device) {
+        let slot = match next.publish(channel.lists(), &mut self.device) {
             Ok(slot) => slot,
             Err(error) => {
                 channel.fail(&picture);
@@ -285,6 +309,9 @@ impl<D: Device> Engine<D> {
             channel.fail(&in_flight.picture);
             self.in_flight = None;
             return Err(self.give_up(error.into()));
+        }
+        if is_ahead {
+            count(&mut self.counters.lists_ahead);
         }
         Ok(())
     }
@@ -459,6 +486,10 @@ impl<D: Device> Engine<D> {
     /// cannot be reached does not keep what is written to it.
     fn recover(&mut self) -> Result<(), DriverError> {
         self.is_unstopped = true;
+        // Whatever the core did last, it did not do it to a list that is written after this.
+        for channel in &mut self.channels {
+            channel.drop_ahead();
+        }
         sequence::recover(&mut self.device)?;
         sequence::self_test(&mut self.device)?;
         self.is_unstopped = false;

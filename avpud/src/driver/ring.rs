@@ -1,9 +1,12 @@
 //! A channel's ring of command lists, and the life of a slot in it.
 //!
 //! A slot is handed from type to type: a [`FreeSlot`] is filled with words and becomes a [`FilledSlot`]; that is
-//! published and becomes an [`InFlightSlot`], which alone has an address to give to the hardware and a status to
-//! read. So a list cannot be pushed before it was written back, nor its status be read before it was pushed. The
-//! order is fill, write back, then address and push registers.
+//! written back and becomes a [`WaitingSlot`]; that is published and becomes an [`InFlightSlot`], which alone has an
+//! address to give to the hardware and a status to read. So a list cannot be pushed before it was written back, nor its
+//! status be read before it was pushed. The order is fill, write back, then address and push registers.
+//!
+//! A slot may be filled and written back ahead of its turn: it stays the next one until [`Ring::turn`], and is filled
+//! again where another list is started.
 //!
 //! Slots are used in turn, also after a picture that failed: what the hardware still writes to a list it was told to
 //! forget then lands in a slot that no job waits for.
@@ -38,6 +41,13 @@ pub(super) struct FilledSlot {
     offset: RegionOffset,
 }
 
+/// A slot with a list that was written back, and that the hardware has not been told of.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct WaitingSlot {
+    offset: RegionOffset,
+}
+
 /// A slot that the hardware may read and write.
 #[derive(Debug)]
 #[must_use]
@@ -55,11 +65,15 @@ impl Ring {
     }
 
     /// The next slot in turn.
-    pub(super) fn advance(&mut self) -> Result<FreeSlot, AddressError> {
+    pub(super) fn free(&self) -> Result<FreeSlot, AddressError> {
         let distance = ByteLen::new(self.next * RING_SLOT_LEN_BYTES);
         let offset = self.start.checked_add(distance)?;
-        self.next = (self.next + 1) % RING_SLOTS;
         Ok(FreeSlot { offset })
+    }
+
+    /// The next slot is used: its turn is over.
+    pub(super) fn turn(&mut self) {
+        self.next = (self.next + 1) % RING_SLOTS;
     }
 }
 
@@ -78,14 +92,24 @@ impl FreeSlot {
 }
 
 impl FilledSlot {
-    /// Makes the list visible to the hardware, together with everything written before it.
-    pub(super) fn publish(
+    /// Makes sure that the hardware would see the list.
+    pub(super) fn write_back(
         self,
         region: &MappedRegion,
         device: &mut impl Device,
-    ) -> Result<InFlightSlot, DeviceError> {
+    ) -> Result<WaitingSlot, DeviceError> {
         map::fence();
         device.flush(region, self.offset, SLOT_LEN, FlushDirection::ToDevice)?;
+        Ok(WaitingSlot {
+            offset: self.offset,
+        })
+    }
+}
+
+impl WaitingSlot {
+    /// Makes the list visible to the hardware, together with everything written before.
+    pub(super) fn publish(self, region: &MappedRegion) -> Result<InFlightSlot, DeviceError> {
+        map::fence();
         let address = region
             .range()
             .start()

@@ -1,5 +1,6 @@
 //! The engine on a scripted device: order of accesses, and every way in which a picture can end.
 
+mod ahead;
 mod failures;
 mod fake;
 mod pictures;
