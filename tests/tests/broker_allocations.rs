@@ -38,6 +38,7 @@ struct World {
     sources: Vec<(SessionKey, ChannelId, Address)>,
     releases: Vec<(SessionKey, ReleasePackets)>,
     packets: u32,
+    made_ready: u32,
 }
 
 fn world() -> World {
@@ -56,6 +57,7 @@ fn world() -> World {
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
+        prepares_ahead: true,
         arena,
         source_windows: Vec::new(),
         system_memory: Vec::new(),
@@ -80,12 +82,20 @@ fn world() -> World {
         sources: Vec::new(),
         releases: Vec::with_capacity(16),
         packets: 0,
+        made_ready: 0,
     }
 }
 
 impl World {
     fn feed(&mut self, input: Input) -> Option<Reply> {
         self.broker.handle(self.now, input);
+        let answer = self.drain();
+        self.broker.look_ahead(self.now);
+        self.drain();
+        answer
+    }
+
+    fn drain(&mut self) -> Option<Reply> {
         let mut answer = None;
         while let Some(output) = self.broker.poll_output() {
             match output {
@@ -111,6 +121,7 @@ impl World {
                     let input = Input::LeaseGranted { lease, result };
                     self.broker.handle(self.now, input);
                 }
+                Output::Prepare(_) => self.made_ready += 1,
                 Output::Submit(job) => self.job = Some(job.id),
                 Output::Deliver { job, capacity, .. } => {
                     let len = Some(ByteLen::new(capacity.value() / 3 * 2));
@@ -218,10 +229,11 @@ fn the_broker_allocates_nothing_for_a_picture() {
         "states change in the first turn, which is told in strings: otherwise nothing is counted"
     );
     world.turn();
-    let (before, packets) = (count(), world.packets);
+    let (before, packets, made_ready) = (count(), world.packets, world.made_ready);
     for _ in 0..500 {
         world.turn();
     }
     assert_eq!(world.packets - packets, 500 * 3 * 2);
+    assert!(world.made_ready > made_ready);
     assert_eq!(count() - before, 0, "allocations in 1500 pictures");
 }

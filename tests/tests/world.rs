@@ -3,7 +3,7 @@
 //! A failure prints its seed; `cargo run --release -p avpu-tests --bin avpu-world -- --seeds 1 --start SEED` shows what
 //! of that world is needed to fail, and runs as many more as one has time for.
 
-use avpu_tests::world::{Outcome, Script, Seen, Subject, live};
+use avpu_tests::world::{Op, Outcome, Script, Seen, Subject, live, live_without_ahead};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const SEEDS: u64 = 400;
@@ -63,4 +63,27 @@ fn any_bytes_are_a_script_and_the_same_bytes_the_same() {
         assert_eq!(script, Script::from_bytes(&bytes));
         assert_eq!(live(&script), live(&script), "{length} bytes");
     }
+}
+
+#[test]
+fn a_world_in_which_nothing_is_made_ready_ahead_is_the_same_world() {
+    let times = |seen: &Seen, kind| {
+        let mut all = seen.all();
+        all.find_map(|(_, name, count)| (name == kind).then_some(count))
+            .expect("a kind that is counted")
+    };
+    let mut all = Seen::default();
+    for seed in 1..=40 {
+        let mut script = Script::draw(seed, OPS);
+        // An access that fails some accesses from now is another one where they come in another order.
+        script.ops.retain(|op| !matches!(op, Op::FailDevice { .. }));
+        let with = live(&script);
+        let without = live_without_ahead(&script);
+        assert_eq!(with.hash, without.hash, "seed {seed}");
+        assert_eq!(times(&without.seen, "picture made ready"), 0);
+        all.add(&with.seen);
+    }
+    let (made, used) = ("picture made ready", "picture started as made ready");
+    assert!(times(&all, used) > 0);
+    assert!(times(&all, made) > times(&all, used), "some were dropped");
 }

@@ -28,6 +28,8 @@ pub enum Setting {
     CostIdrBase,
     /// `[device] cost-idr-macroblock-ns`.
     CostIdrMacroblock,
+    /// `[device] prepare-ahead`.
+    PrepareAhead,
     /// `[memory] arena`.
     Arena,
     /// `[memory] source-windows`.
@@ -141,6 +143,13 @@ pub(super) const KEYS: &[Key] = &[
         name: "cost-idr-macroblock-ns",
         value: "NS",
         help: "the same of a macroblock in an IDR",
+    },
+    Key {
+        setting: Setting::PrepareAhead,
+        section: "device",
+        name: "prepare-ahead",
+        value: "yes|no",
+        help: "write the next picture's command list while another channel's is encoded",
     },
     Key {
         setting: Setting::Arena,
@@ -309,6 +318,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         Setting::CostIdrMacroblock => {
             config.cost.idr_macroblock_ns = Some(value::positive(value::number(text)?)?);
         }
+        Setting::PrepareAhead => config.prepares_ahead = value::yes_or_no(text)?,
         Setting::Arena => config.arena = value::arena(text)?,
         Setting::SourceWindows => config.source_windows = value::list(text, value::range)?,
         Setting::Quarantine => config.quarantine_us = value::time_ms(text)?,

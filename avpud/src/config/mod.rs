@@ -74,6 +74,8 @@ pub struct Config {
     pub ring: Option<ByteLen>,
     /// Encoder time that channels may be promised, in thousandths of all there is.
     pub load_max_permille: u32,
+    /// The next picture is made ready while another channel's is encoded.
+    pub prepares_ahead: bool,
 }
 
 /// Three quarters of all sessions.
@@ -102,6 +104,7 @@ impl Default for Config {
             channels_max: None,
             ring: None,
             load_max_permille: LOAD_MAX_PERMILLE,
+            prepares_ahead: true,
         }
     }
 }

@@ -30,6 +30,15 @@ pub(super) fn positive<T: Default + PartialEq>(number: T) -> Result<T, String> {
     Ok(number)
 }
 
+/// A choice.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("expected yes or no, found \"{text}\"")),
+    }
+}
+
 /// A time in milliseconds, as microseconds; `never` is no time.
 pub(super) fn time_ms(text: &str) -> Result<Option<u64>, String> {
     if text == "never" {

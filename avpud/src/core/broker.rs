@@ -3,6 +3,7 @@
 //! What each request and each fact does is in the files beside this one, each an `impl Broker` for one subject:
 //! `opening`, `leasing`, `intake`, `stream_control`, `reconfigure`, `reading`, `encoding`, `recovery`, `departure`, `report`.
 
+use crate::core::ahead::Ahead;
 use crate::core::arbiter::Arbiter;
 use crate::core::channel::Channel;
 use crate::core::config::BrokerConfig;
@@ -48,6 +49,7 @@ pub struct Broker {
     pub(super) engine: Engine,
     pub(super) suspicion: Suspicion,
     pub(super) arbiter: Arbiter,
+    pub(super) ahead: Ahead,
     pub(super) timers: Timers,
     /// When each channel that was fed is starved.
     pub(super) hunger: ChannelHeap<Micros>,
@@ -126,6 +128,7 @@ impl Broker {
             engine: Engine::new(),
             suspicion: Suspicion::default(),
             arbiter: Arbiter::new(slots),
+            ahead: Ahead::default(),
             timers: Timers::new(),
             hunger: ChannelHeap::new(slots),
             job_next: JobId::FIRST,
@@ -208,7 +211,7 @@ impl Broker {
         self.shell_counters = counters;
     }
 
-    fn advance(&mut self, now: Micros) {
+    pub(super) fn advance(&mut self, now: Micros) {
         assert!(now >= self.now, "time never goes back");
         self.now = now;
     }

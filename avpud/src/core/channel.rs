@@ -244,9 +244,12 @@ impl Channel {
 
     /// Whether a frame waits and may go to the engine.
     pub(super) fn is_ready(&self) -> bool {
-        self.in_flight.is_none()
-            && !self.queue.is_empty()
-            && matches!(self.life, Life::Serving | Life::Draining { .. })
+        self.in_flight.is_none() && !self.queue.is_empty() && self.encodes()
+    }
+
+    /// Whether frames that it accepted are encoded.
+    pub(super) const fn encodes(&self) -> bool {
+        matches!(self.life, Life::Serving | Life::Draining { .. })
     }
 
     /// The frame to encode next, if one may be.

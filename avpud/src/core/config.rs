@@ -25,6 +25,8 @@ pub struct BrokerConfig {
     pub patience_us: u32,
     /// Encoder time that may be promised, in thousandths of all there is.
     pub load_max_permille: u32,
+    /// The next picture is made ready while another channel's is encoded.
+    pub prepares_ahead: bool,
     /// Reserved memory that the daemon owns.
     pub arena: PhysRange,
     /// Buffers of other drivers are known to be taken; where not, it is tried when one is brought.

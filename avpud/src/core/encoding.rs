@@ -2,8 +2,10 @@
 
 use crate::codec::psnr::psnr_cdb;
 use crate::codec::rate_control::PictureCost;
+use crate::core::ahead::Flaw;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::{Channel, Delivering, FAILURES_MAX, Frame, InFlight, Life};
+use crate::core::composition::Composition;
 use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
 use crate::core::event::{Note, Output};
@@ -77,22 +79,25 @@ impl Broker {
         }
     }
 
-    /// Takes a channel's next frame and makes a job of it; answers the frame when it cannot be encoded.
+    /// Takes a channel's next frame and makes a job of it, or takes the one that was made ahead; answers the frame when it
+    /// cannot be encoded.
     fn prepare(&mut self, key: ChannelKey, id: JobId) -> Option<Result<EncodeJob, Frame>> {
         let now = self.now;
-        let channel = self.channel_mut(key).filter(|c| c.is_ready())?;
+        let ahead = self.take_ahead(key);
+        let channel = self.channel_mut(key)?;
+        let Composition {
+            basis,
+            picture,
+            coder,
+        } = match ahead {
+            Some(composition) => composition,
+            None => channel.compose(channel.basis(now)?),
+        };
         let frame = channel.queue.pop_front()?;
-        // An IDR on its way answers whoever asked for one, but not a frame that has to be one itself.
-        let must_be_idr = frame.force_idr || channel.wants_idr(now);
         channel.key_frames.force(frame.force_idr);
-        if must_be_idr {
-            channel.coder.force_idr();
-        }
-        if core::mem::take(&mut channel.restarts) {
-            channel.coder.restart(&channel.parameters.setup);
-        }
-        let prefix = channel.prefix(channel.coder.next_kind(), &frame);
-        let Ok(picture) = channel.coder.start(&prefix) else {
+        channel.restarts = false;
+        channel.coder = coder;
+        let Ok(picture) = picture else {
             channel.lose_reference();
             self.give_up_if_hopeless(key);
             return Some(Err(frame));
@@ -109,19 +114,7 @@ impl Broker {
             reference_lost: false,
         });
         channel.stats.wait.record(now.since_us(frame.accepted));
-        Some(Ok(EncodeJob {
-            id,
-            engine: EngineId::VIDEO,
-            channel: key,
-            kind: picture.place.kind,
-            gop_index: picture.place.index,
-            qp: picture.qp,
-            gop_qp: picture.place.gop_qp,
-            rate_control: channel.parameters.setup.rate_control,
-            budget: picture.budget,
-            source: frame.source,
-            header: picture.header,
-        }))
+        Some(Ok(channel.job(id, &basis, &picture)))
     }
 
     fn launch(&mut self, job: EncodeJob) {
@@ -179,6 +172,7 @@ impl Broker {
                     }
                 };
                 if failure == JobFailure::Device {
+                    self.drop_ahead(Flaw::Recovery);
                     self.suspect(key);
                     self.give_up_if_damned();
                 }

@@ -85,6 +85,11 @@ impl Engine {
         matches!(self.state, EngineState::Idle)
     }
 
+    /// Whether a job is in it, and it is not being reset.
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(self.state, EngineState::Busy(_))
+    }
+
     /// Whether it is given up.
     pub(super) const fn is_offline(&self) -> bool {
         matches!(self.state, EngineState::Offline { .. })

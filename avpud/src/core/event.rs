@@ -181,12 +181,8 @@ pub enum Guards {
     Unseen,
 }
 
-/// What must happen now.
+/// What must happen now. A job is large, but in a box it would be an allocation for every picture.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a job in a box would be an allocation for every picture"
-)]
 pub enum Output {
     /// Send a reply.
     Reply {
@@ -282,6 +278,9 @@ pub enum Output {
         /// The import.
         import: ImportKey,
     },
+    /// Make a job ready that is likely started next, while one of another channel is in the encoder. Not answered, and
+    /// without effect: what is started may be another job, or the same one without having been made ready.
+    Prepare(EncodeJob),
     /// Start a job: exactly one [`Input::JobDone`] follows, also through a reset.
     Submit(EncodeJob),
     /// Put a finished picture into its channel's ring. Answered by [`Input::Delivered`].

@@ -4,12 +4,14 @@
 //! feeds one [`Input`](event::Input), drains all [`Output`](event::Output)s, then asks for the next timeout.
 
 mod admission;
+mod ahead;
 mod arbiter;
 mod breach;
 mod broker;
 mod change;
 mod channel;
 mod coder;
+mod composition;
 pub mod config;
 mod cost;
 mod decimation;

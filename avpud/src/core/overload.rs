@@ -13,6 +13,7 @@ use crate::core::event::Attach;
 use crate::core::intake::wrong_state;
 use crate::core::refusal::Refusal;
 use crate::core::sources::Asker;
+use crate::core::time::Micros;
 use crate::job::ChannelKey;
 use avpu_proto::limits::QUEUE_MAX;
 use avpu_proto::reply::{Reply, Submitted};
@@ -50,6 +51,13 @@ impl Channel {
             Overload::DropNewest => Ok(Room::None),
             Overload::Wait => Ok(Room::Later),
         }
+    }
+
+    /// Whether the frame at the head of its queue waited past its deadline.
+    pub(super) fn is_head_late(&self, now: Micros) -> bool {
+        let deadline_us = u64::from(self.parameters.deadline_us);
+        let head = self.queue.front();
+        deadline_us > 0 && head.is_some_and(|frame| now.since_us(frame.accepted) > deadline_us)
     }
 }
 
@@ -126,12 +134,7 @@ impl Broker {
     pub(super) fn shed_late(&mut self, key: ChannelKey) -> bool {
         let now = self.now;
         let mut shed = false;
-        while let Some(channel) = self.channel_mut(key) {
-            let deadline_us = u64::from(channel.parameters.deadline_us);
-            let is_late = |frame: &Frame| now.since_us(frame.accepted) > deadline_us;
-            if deadline_us == 0 || !channel.queue.front().is_some_and(is_late) {
-                break;
-            }
+        while self.channel(key).is_some_and(|c| c.is_head_late(now)) {
             self.shed(key, 1, DropReason::Deadline);
             shed = true;
         }

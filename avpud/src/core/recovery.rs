@@ -3,6 +3,7 @@
 //! Until a reset worked the engine may still write to the channel's memory and read the source: both stay with the
 //! lost picture, whoever leaves meanwhile.
 
+use crate::core::ahead::Flaw;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::Frame;
 use crate::core::engine::{AfterReset, Lost, RESET_PAUSE_US, Run};
@@ -17,6 +18,7 @@ impl Broker {
         let Some(run) = self.engine.expire(FailReason::Timeout, self.now) else {
             return;
         };
+        self.drop_ahead(Flaw::Recovery);
         self.note(Note::Timeout {
             channel: run.channel,
             job: run.job,
@@ -34,6 +36,7 @@ impl Broker {
         let Some(run) = self.engine.expire(FailReason::Device, self.now) else {
             return; // It is being reset already.
         };
+        self.drop_ahead(Flaw::Recovery);
         let engine = EngineId::VIDEO;
         self.timers.disarm(Timer::Watchdog(engine));
         let outcome = JobOutcome::Failed(JobFailure::Unstopped);
@@ -76,6 +79,7 @@ impl Broker {
     pub(super) fn give_up_if_damned(&mut self) {
         if self.suspicion.is_damning() && self.engine.is_idle() {
             self.engine.give_up();
+            self.drop_ahead(Flaw::Recovery);
             self.handle_offline(EngineId::VIDEO);
             self.stop_for_restart();
         }

@@ -75,7 +75,7 @@ impl Broker {
             quarantined_bytes: self.pool.quarantined_bytes() + self.sources.regions.left_bytes(),
             guards_broken: self.counters.guards_broken,
             tickets_breached: self.counters.tickets_breached,
-            ahead: Default::default(),
+            ahead: self.ahead.counts(),
         })
     }
 

@@ -74,9 +74,14 @@ impl Channel {
         self.user_data.next.take()
     }
 
+    /// The user data of every IDR.
+    pub(super) const fn idr_data(&self) -> Option<UserData> {
+        self.user_data.every_idr
+    }
+
     /// What stands before the next picture, which is of this kind and made of this frame.
     pub(super) fn prefix(&self, kind: PictureKind, frame: &Frame) -> Prefix {
-        let idr_data = self.user_data.every_idr;
+        let idr_data = self.idr_data();
         Prefix {
             delimiter: self.parameters.wish.access_unit_delimiters,
             user_data: [

@@ -15,7 +15,7 @@ use avpu_proto::reply::Reply;
 use avpu_proto::ring::RingLayout;
 use avpu_proto::types::{BufferAccess, ChannelId, Epoch};
 use avpu_proto::version::{DaemonHello, Reason};
-use slog::error;
+use slog::{debug, error};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -144,6 +144,7 @@ impl<D: Device> Server<D> {
                 self.answer(Input::Imported { import, result });
             }
             Output::ReleaseImport { import } => self.release_import(import),
+            Output::Prepare(job) => self.prepare(&job),
             Output::Submit(job) => self.submit(&job),
             Output::Deliver {
                 job,
@@ -312,6 +313,15 @@ impl<D: Device> Server<D> {
                 offset_bytes,
                 cached: caching == Caching::Cached,
             }),
+        }
+    }
+
+    fn prepare(&mut self, job: &EncodeJob) {
+        if let Err(cause) = self.engine.prepare(job)
+            && let Some(suppressed) = self.rate.allow(self.now)
+        {
+            debug!(self.log, "a picture was not made ready"; "channel" => job.channel.index(),
+                "cause" => %cause, "suppressed" => suppressed);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The daemon's shell: it moves bytes, time and interrupts between the world and the core, and decides nothing.
 //!
 //! One turn of the loop: wait; read the clock; what is due; interrupts; new peers; what peers said; what they are
-//! told. After every input that the core takes, all its outputs are carried out before the next one
+//! told; what is likely next. After every input that the core takes, all its outputs are carried out before the next one
 //! ([`Server::settle`]). Nothing in a turn waits: not for a peer, not for the device, not for the log.
 
 mod clock;
@@ -142,6 +142,8 @@ impl<D: Device> Server<D> {
             self.hear(key);
         }
         self.speak();
+        self.broker.look_ahead(self.now);
+        self.settle();
         Ok(())
     }
 

@@ -71,6 +71,7 @@ pub fn broker_config(config: &Config, device: &Capabilities, machine: &Machine) 
         cost: config.cost.over(device.cost),
         patience_us: device.patience_us,
         load_max_permille: config.load_max_permille,
+        prepares_ahead: config.prepares_ahead,
         arena: device.arena,
         dma_buf_import: device.dma_buf_import,
         source_windows: if config.source_windows.is_empty() {

@@ -40,6 +40,7 @@ pub(crate) fn config() -> BrokerConfig {
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
+        prepares_ahead: true,
         arena: range(0x0600_0000, 0x0040_0000),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],
         system_memory: vec![range(WINDOW, 0x1000)],

@@ -9,7 +9,7 @@ use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output};
 use avpud::device::{Caching, Device, guard};
 use avpud::driver::Completion;
 use avpud::hw::cmdlist::AddressWord;
-use avpud::hw::layout::ChannelLayout;
+use avpud::hw::layout::{ChannelLayout, StreamLayout};
 use avpud::job::{ChannelKey, EncodeJob, JobId, JobOutcome, PictureHeader};
 use avpud::mem::map::MappedRegion;
 use avpud::mem::{ByteLen, PhysAddr, PhysRange, RegionOffset};
@@ -20,8 +20,11 @@ use std::rc::Rc;
 pub(super) struct Channel {
     ring: Rc<RingMemory>,
     memory: PhysRange,
+    pub(super) setup: ChannelSetup,
+    /// What was made of its stream buffers; they stay when it is changed.
+    pub(super) stream: StreamLayout,
     /// Its command lists, as the device sees them.
-    lists: MappedRegion,
+    pub(super) lists: MappedRegion,
 }
 
 impl Shell {
@@ -91,6 +94,9 @@ impl Shell {
                 }
             }
             Output::TuneChannel { channel, setup } => {
+                let slot = self.rings.get_mut(usize::from(channel.index()));
+                let open = slot.expect("a channel within the limit").as_mut();
+                open.expect("a channel that is open").setup = setup;
                 let tuned = self.engine.tune_channel(channel, &setup);
                 tuned.expect("a channel of which nothing is in the encoder can be changed");
             }
@@ -114,6 +120,7 @@ impl Shell {
                 self.answer(Input::Imported { import, result });
             }
             Output::ReleaseImport { .. } => unreachable!("nothing was imported"),
+            Output::Prepare(job) => self.prepare(&job),
             Output::Submit(job) => self.start(&job),
             Output::Deliver {
                 job,
@@ -151,7 +158,7 @@ impl Shell {
         }
     }
 
-    fn channel(&self, channel: ChannelKey) -> Option<&Channel> {
+    pub(super) fn channel(&self, channel: ChannelKey) -> Option<&Channel> {
         self.rings.get(usize::from(channel.index()))?.as_ref()
     }
 
@@ -178,6 +185,8 @@ impl Shell {
         *slot.expect("a channel within the limit") = Some(Channel {
             ring: Rc::new(RingMemory::new(ring_bytes.value())),
             memory,
+            setup: *setup,
+            stream: stream_layout(setup),
             lists,
         });
         Ok(())
@@ -201,6 +210,7 @@ impl Shell {
         let channel = slot.expect("a channel within the limit").as_mut();
         let channel = channel.expect("a channel that is open");
         (channel.memory, channel.lists) = (memory, lists);
+        (channel.setup, channel.stream) = (*setup, stream_layout(setup));
         Ok(())
     }
 
@@ -257,7 +267,10 @@ impl Shell {
         self.headers.push((job.id, job.header));
         self.engine.device().list = None;
         match self.engine.start(job) {
-            Ok(()) => self.check_addresses(job),
+            Ok(()) => {
+                self.check_addresses(job);
+                self.check_list(job);
+            }
             Err(error) => self.job_done(Completion {
                 job: job.id,
                 channel: job.channel,
@@ -355,4 +368,10 @@ impl Shell {
         let index = self.headers.iter().position(|(id, _)| *id == job)?;
         Some(self.headers.swap_remove(index).1)
     }
+}
+
+fn stream_layout(setup: &ChannelSetup) -> StreamLayout {
+    ChannelLayout::new(setup)
+        .expect("it is open")
+        .stream_layout()
 }

@@ -145,7 +145,7 @@ pub(super) const REFUSALS: [&str; 23] = [
 ];
 
 /// What is neither said nor asked.
-pub(super) const HAPPENED: [&str; 9] = [
+pub(super) const HAPPENED: [&str; 11] = [
     "picture started",
     "picture too large",
     "picture started again",
@@ -155,4 +155,6 @@ pub(super) const HAPPENED: [&str; 9] = [
     "encoder given up",
     "channel tuned",
     "channel rebuilt",
+    "picture made ready",
+    "picture started as made ready",
 ];

@@ -12,6 +12,7 @@
 //! six, and nineteen to show them. What needs a busy encoder does not show: for the order of deadlines and shares there
 //! is [`schedule`](crate::schedule).
 
+mod ahead;
 mod chance;
 mod client;
 mod flaky;
@@ -58,7 +59,21 @@ pub struct Outcome {
 /// When the daemon breaks an invariant.
 #[must_use]
 pub fn live(script: &Script) -> Outcome {
+    run(Shell::new(script), script)
+}
+
+/// The same with a daemon that makes nothing ready before its turn.
+///
+/// # Panics
+/// When the daemon breaks an invariant.
+#[must_use]
+pub fn live_without_ahead(script: &Script) -> Outcome {
     let mut shell = Shell::new(script);
+    shell.looks_ahead = false;
+    run(shell, script)
+}
+
+fn run(mut shell: Shell, script: &Script) -> Outcome {
     for op in &script.ops {
         if shell.is_over() {
             break;

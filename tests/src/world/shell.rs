@@ -50,6 +50,7 @@ pub(super) struct Shell {
     pub(super) next_set_up_fails: bool,
     pub(super) next_delivery_fails: bool,
     pub(super) finished: bool,
+    pub(super) looks_ahead: bool,
 }
 
 /// A connection and the client at its other end.
@@ -98,6 +99,7 @@ impl Shell {
             next_set_up_fails: false,
             next_delivery_fails: false,
             finished: false,
+            looks_ahead: true,
         }
     }
 
@@ -201,6 +203,8 @@ impl Shell {
         let failed = self.engine.device().failed;
         let seen = &mut self.oracle.seen;
         seen.count_many(Subject::Happened, "register access failed", failed);
+        let used = u32::try_from(self.engine.counters().lists_ahead).expect("few");
+        seen.count_many(Subject::Happened, "picture started as made ready", used);
         Outcome {
             hash: self.trace.hash(),
             seen: self.oracle.seen,
@@ -309,6 +313,7 @@ impl Shell {
                 break;
             }
         }
+        self.look_ahead();
         self.oracle.check_served(self.now);
         if !self.oracle.is_idle() {
             self.idle_wakes = 0;
@@ -420,7 +425,7 @@ impl Shell {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             while let Some(output) = self.broker.poll_output() {
                 self.trace.record(self.now, &output);

@@ -1,5 +1,6 @@
 //! Scripts: one behaviour each, told as inputs and what they lead to.
 
+mod ahead;
 mod broken;
 mod channels;
 mod encoding;

@@ -58,6 +58,7 @@ pub(super) fn config() -> BrokerConfig {
         dma_buf_import: false,
         patience_us: 100_000,
         load_max_permille: 1000,
+        prepares_ahead: true,
         arena: range(ARENA, ARENA_LEN),
         source_windows: vec![range(WINDOW, WINDOW_LEN)],
         system_memory: vec![range(WINDOW, 0x1000)],
@@ -110,6 +111,8 @@ pub(super) struct World {
     /// What channels were changed to.
     pub(super) tuned: Vec<ChannelSetup>,
     pub(super) rebuilt: Vec<ChannelSetup>,
+    /// Jobs that were made ready.
+    pub(super) prepared: Vec<EncodeJob>,
     request_next: u16,
 }
 
@@ -142,6 +145,7 @@ impl World {
             finished: None,
             tuned: Vec::new(),
             rebuilt: Vec::new(),
+            prepared: Vec::new(),
             request_next: 0,
         }
     }
@@ -166,6 +170,7 @@ impl World {
     pub(super) fn feed(&mut self, input: Input) {
         self.broker.handle(self.now, input);
         self.drain();
+        self.look_ahead();
     }
 
     pub(super) fn pass(&mut self, us: u64) {
@@ -173,7 +178,21 @@ impl World {
         if self.broker.poll_timeout().is_some_and(|at| at <= self.now) {
             self.broker.handle_timeout(self.now);
             self.drain();
+            self.look_ahead();
         }
+    }
+
+    /// What the shell does before it waits.
+    fn look_ahead(&mut self) {
+        let timeout = self.broker.poll_timeout();
+        self.broker.look_ahead(self.now);
+        while let Some(output) = self.broker.poll_output() {
+            let Output::Prepare(job) = output else {
+                panic!("looking ahead leads to {output:?}");
+            };
+            self.prepared.push(job);
+        }
+        assert_eq!(self.broker.poll_timeout(), timeout, "a guess sets no timer");
     }
 
     fn drain(&mut self) {
@@ -226,6 +245,7 @@ impl World {
                     let len = (!fails).then_some(len);
                     self.broker.handle(self.now, Input::Delivered { job, len });
                 }
+                Output::Prepare(_) => panic!("made ready before everything else was done"),
                 Output::Submit(job) => self.jobs.push_back(job),
                 Output::Note(note) => self.notes.push(note),
                 Output::Reset { .. } => self.resets_asked += 1,
@@ -500,6 +520,7 @@ fn name_of(output: &Output) -> String {
         Output::RevokeLease { .. } => "revoke".into(),
         Output::Import { .. } => "import".into(),
         Output::ReleaseImport { .. } => "release import".into(),
+        Output::Prepare(_) => "prepare".into(),
         Output::Submit(_) => "submit".into(),
         Output::Deliver { .. } => "deliver".into(),
         Output::Discard { .. } => "discard".into(),

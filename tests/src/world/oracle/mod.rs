@@ -129,6 +129,7 @@ impl Oracle {
             Output::Close { session, .. } => {
                 assert!(self.sessions.contains(session) || !self.sessions.is_empty());
             }
+            Output::Prepare(_) => self.seen.count(Subject::Happened, "picture made ready"),
             Output::Import { .. }
             | Output::ReleaseImport { .. }
             | Output::Discard { .. }
