@@ -5,6 +5,7 @@
 
 mod admission;
 mod ahead;
+mod announcing;
 mod arbiter;
 mod breach;
 mod broker;

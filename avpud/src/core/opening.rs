@@ -8,17 +8,15 @@ use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
 use crate::core::cost::PictureCost;
 use crate::core::delivery::Ring;
 use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
-use crate::core::liveness::passes;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
-use crate::core::reader::Reader;
 use crate::core::refusal::Refusal;
 use crate::core::story::Owner;
 use crate::core::ticket::{self, Contract};
 use crate::job::ChannelKey;
 use crate::mem::addr::ByteLen;
 use crate::picture::PictureSize;
-use avpu_proto::event::{ChannelChanged, Event};
+use avpu_proto::event::ChannelChanged;
 use avpu_proto::reply::{ChannelOpened, Reply};
 use avpu_proto::report::Purpose;
 use avpu_proto::request::OpenChannel;
@@ -236,7 +234,7 @@ impl Broker {
         if let (Some(owner), Some(request)) = (owner, request) {
             self.reply(owner, request, Reply::Done, Attach::Nothing);
         }
-        self.tell_change(owner, &[], changed);
+        self.tell_change(owner, &[], &changed);
     }
 
     /// Forgets a channel and asks the shell for its memory.
@@ -368,53 +366,6 @@ impl Broker {
             chroma_offset_bytes: size.source_chroma_offset_bytes(),
             len_bytes: size.source_len_bytes(),
             alignment_bytes: self.config.source_alignment.value(),
-        }
-    }
-
-    /// Tells everybody concerned about the channels whose state is not the one last told: once for each, however often
-    /// it changed since.
-    pub(super) fn announce_states(&mut self) {
-        for index in 0..self.config.channels_max {
-            let Some(channel) = self.channel_mut(ChannelKey::new(index)) else {
-                continue;
-            };
-            let Some(state) = channel.state() else {
-                continue;
-            };
-            if channel.announced.replace(state) == Some(state) {
-                continue;
-            }
-            let changed = ChannelChanged {
-                channel: channel.id,
-                name: channel.name.clone(),
-                state,
-                reason: channel.reason(state).to_owned(),
-            };
-            let owner = channel.owner;
-            // Who does not read gets no more than its credits: it must not fill with states what it has to read.
-            let is_told = |r: &&Reader| !passes(state) || r.lag(&channel.ring) == 0;
-            let readers = channel.readers.iter().filter(is_told);
-            let readers: Vec<SessionKey> = readers.map(|r| r.session).collect();
-            self.tell_change(owner, &readers, changed);
-        }
-    }
-
-    fn tell_change(
-        &mut self,
-        owner: Option<SessionKey>,
-        readers: &[SessionKey],
-        changed: ChannelChanged,
-    ) {
-        let concerned: Vec<SessionKey> = self
-            .sessions
-            .iter()
-            .filter(|(key, session)| {
-                session.watches || owner == Some(**key) || readers.contains(key)
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        for session in concerned {
-            self.event(session, Event::ChannelChanged(changed.clone()));
         }
     }
 }

@@ -5,13 +5,14 @@
 //! its claim is void, and when its place is overwritten it jumps. Either way it misses packets, goes on at an IDR and is
 //! told so with one [`Gap`], just before that IDR. A picture of another format than the last is told of just before it.
 //! So a reader that does not read gets no more packets than it has credits, and at most one gap and one format for each.
+//! What became of its channel meanwhile it is [told](super::announcing) when it has caught up.
 
 use crate::core::delivery::{Ring, RingPacket, after, distance, precedes};
 use crate::core::event::SessionKey;
 use crate::core::format::Format;
 use crate::picture::PictureKind;
 use avpu_proto::event::{Event, Gap, GapReason, Packet};
-use avpu_proto::types::{self, Sequence, SubscriptionId, TimeUs};
+use avpu_proto::types::{self, ChannelState, Sequence, SubscriptionId, TimeUs};
 use std::collections::VecDeque;
 
 /// A subscription.
@@ -28,6 +29,8 @@ pub(super) struct Reader {
     /// The first packet not sent.
     next: Sequence,
     place: Place,
+    /// The state of its channel that it was told last; `None` where it knows nothing, or missed something since.
+    pub(super) told: Option<ChannelState>,
     /// The format that it was told last.
     format: Format,
 }
@@ -72,6 +75,7 @@ impl Reader {
             claimed_bytes: 0,
             next: start.unwrap_or(ring.next_sequence()),
             place: Place::AwaitsIdr { missed: None },
+            told: None,
             format,
         }
     }
@@ -262,7 +266,8 @@ impl Reader {
         })
     }
 
-    fn gap(&self, missed: Missed, next: Sequence) -> Event {
+    fn gap(&mut self, missed: Missed, next: Sequence) -> Event {
+        self.told = None;
         Event::Gap(Gap {
             subscription: self.id,
             first: missed.first,

@@ -135,6 +135,7 @@ impl Broker {
             channel.readers = readers;
         }
         self.review_readers(key);
+        self.tell_caught_up(key);
     }
 
     /// Sends the last readers of a channel away: nothing follows, read or not.

@@ -42,8 +42,13 @@ fn readers_that_stop_reading_for_a_minute_cost_nobody_anything_and_go_on_at_an_i
     assert!(beside == alone, "sleeping readers changed something");
     assert_eq!(slept.len(), 16);
     for (meanwhile, woken) in slept {
-        let [Event::ChannelChanged(_), packets @ ..] = &meanwhile[..] else {
-            panic!("expected that the channel runs, found {meanwhile:?}");
+        let [
+            Event::ChannelChanged(_),
+            Event::ChannelChanged(_),
+            packets @ ..,
+        ] = &meanwhile[..]
+        else {
+            panic!("expected that the channel was opened and runs, found {meanwhile:?}");
         };
         assert_eq!(packets.len(), usize::from(CREDITS), "{packets:?}");
         let is_packet = |event: &Event| matches!(event, Event::Packet(_));

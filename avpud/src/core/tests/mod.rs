@@ -1,6 +1,7 @@
 //! Scripts: one behaviour each, told as inputs and what they lead to.
 
 mod ahead;
+mod announcing;
 mod broken;
 mod channels;
 mod encoding;
