@@ -82,14 +82,18 @@ impl CodecCost {
 pub struct CostTable {
     /// H.264.
     pub avc: CodecCost,
+    /// Time from the end of a picture to the start of the next one that waits, in nanoseconds: the interrupt's way to
+    /// the daemon, its choice, its way to the encoder.
+    pub turnaround_ns: u32,
 }
 
 impl CostTable {
-    /// Every picture costs the same, whatever its codec and kind.
+    /// Every picture costs the same, whatever its codec and kind, and none is waited for.
     #[must_use]
     pub const fn uniform(cost: JobCost) -> Self {
         Self {
             avc: CodecCost { idr: cost, p: cost },
+            turnaround_ns: 0,
         }
     }
 }

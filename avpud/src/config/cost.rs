@@ -37,6 +37,7 @@ impl CostSettings {
         };
         CostTable {
             avc: laid(stated.avc),
+            turnaround_ns: stated.turnaround_ns,
         }
     }
 }
@@ -55,6 +56,7 @@ mod tests {
                 idr: cost(idr),
                 p: cost(p),
             },
+            turnaround_ns: 7,
         }
     }
 

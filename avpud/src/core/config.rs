@@ -1,5 +1,6 @@
 //! What the core is told once, at the start.
 
+use crate::core::cost::PictureCost;
 use crate::core::role::{ClientLimits, Rights};
 use crate::job::CostTable;
 use crate::mem::addr::{Alignment, ByteLen, PhysRange};
@@ -60,6 +61,15 @@ pub struct BrokerConfig {
     pub ring_bytes_max: ByteLen,
     /// Sizes of a channel's memory.
     pub planner: &'static dyn ChannelPlanner,
+}
+
+impl BrokerConfig {
+    /// What pictures of this setup cost.
+    pub(super) fn picture_cost(&self, setup: &ChannelSetup) -> PictureCost {
+        let CostTable { avc, turnaround_ns } = self.cost;
+        let macroblocks = setup.geometry.coded().macroblocks();
+        PictureCost::new(avc, macroblocks).apart(turnaround_ns)
+    }
 }
 
 /// Says how much memory a channel needs. Pure: the same setup has the same plan.

@@ -5,6 +5,7 @@
 //!   may be of either kind, and so may the one that was just started when another becomes due.
 //! - *Utilisation* goes by the mix of a group ([`PictureCost::mean_ns`]): that is what a channel takes in the long run.
 //!   IDRs that are demanded on top are few, and the tickets do not rest on it.
+//! - Both count the time between two pictures, in which the encoder stands idle while others wait.
 //! - *The watchdog and the state "stalled"* go by what was measured of the kind that is in the encoder, within bounds
 //!   ([`PictureCost::expected_us`]).
 //!
@@ -22,6 +23,8 @@ pub(super) struct PictureCost {
     base_ns: u64,
     idr: KindCost,
     p: KindCost,
+    /// Time that goes by before each picture that waits for another, in nanoseconds.
+    turnaround_ns: u64,
 }
 
 /// The cost of pictures of one kind.
@@ -45,6 +48,15 @@ impl PictureCost {
             base_ns: u64::from(stated.p.base_ns),
             idr: kind(PictureKind::Idr),
             p: kind(PictureKind::P),
+            turnaround_ns: 0,
+        }
+    }
+
+    /// The same where the encoder stands idle for so long between two pictures.
+    pub(super) fn apart(self, turnaround_ns: u32) -> Self {
+        Self {
+            turnaround_ns: u64::from(turnaround_ns),
+            ..self
         }
     }
 
@@ -91,17 +103,19 @@ impl PictureCost {
             .div_ceil(NS_PER_US)
     }
 
-    /// Encoder time that any picture may take, in nanoseconds: that of the costlier kind.
+    /// Encoder time that any picture may take, in nanoseconds: that of the costlier kind, and what goes by before it.
     pub(super) fn worst_ns(&self) -> u64 {
-        self.idr.stated_ns.max(self.p.stated_ns)
+        self.idr.stated_ns.max(self.p.stated_ns) + self.turnaround_ns
     }
 
-    /// Encoder time of a picture on average over groups of so many, in nanoseconds.
+    /// Encoder time of a picture on average over groups of so many, in nanoseconds, with what goes by before it.
     pub(super) fn mean_ns(&self, group: NonZeroU32) -> u64 {
         let idr = u128::from(self.idr.stated_ns);
         let p = u128::from(self.p.stated_ns) * u128::from(group.get() - 1);
         let mean = (idr + p).div_ceil(u128::from(group.get()));
-        u64::try_from(mean).unwrap_or(u64::MAX)
+        u64::try_from(mean)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.turnaround_ns)
     }
 
     const fn of(&self, kind: PictureKind) -> &KindCost {

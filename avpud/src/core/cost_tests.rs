@@ -109,3 +109,15 @@ fn absurd_figures_do_not_overflow() {
     cost.measure(PictureKind::P, 0);
     assert_eq!(cost.worst_ns(), 1);
 }
+
+#[test]
+fn the_time_between_two_pictures_is_promised_but_not_waited_for() {
+    let cost = PictureCost::new(STATED, 1000);
+    let apart = cost.apart(250_000);
+    assert_eq!(apart.worst_ns(), cost.worst_ns() + 250_000);
+    assert_eq!(apart.mean_ns(group(50)), cost.mean_ns(group(50)) + 250_000);
+    for kind in [PictureKind::Idr, PictureKind::P] {
+        assert_eq!(apart.expected_us(kind), cost.expected_us(kind));
+        assert_eq!(apart.stated_us(kind), cost.stated_us(kind));
+    }
+}

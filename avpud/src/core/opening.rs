@@ -5,7 +5,6 @@ use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Foundation, Life};
 use crate::core::coder::Coder;
 use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
-use crate::core::cost::PictureCost;
 use crate::core::delivery::Ring;
 use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
 use crate::core::parameters::Parameters;
@@ -35,7 +34,7 @@ impl Broker {
         let key = self.free_slot(session)?;
         let name = self.free_name(&parameters.name)?;
         let setup = parameters.setup;
-        let cost = PictureCost::new(self.config.cost.avc, setup.geometry.coded().macroblocks());
+        let cost = self.config.picture_cost(&setup);
         let share = ticket::share(&parameters, &cost);
         let ticket_us = ticket::ticket_us(&ticket::promise(&parameters, &cost));
         self.admit(&parameters, None)?;

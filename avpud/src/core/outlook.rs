@@ -7,7 +7,6 @@ use crate::core::admission::{self, Obstacle};
 use crate::core::broker::Broker;
 use crate::core::channel::Channel;
 use crate::core::config::{BrokerConfig, CHANNEL_ALIGNMENT};
-use crate::core::cost::PictureCost;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
 use crate::core::refusal::{Refusal, TicketHolder};
@@ -43,8 +42,7 @@ impl Need {
     /// What a channel with these parameters needs.
     pub(super) fn of(parameters: &Parameters, config: &BrokerConfig) -> Result<Self, Refusal> {
         let setup = &parameters.setup;
-        let macroblocks = setup.geometry.coded().macroblocks();
-        let cost = PictureCost::new(config.cost.avc, macroblocks);
+        let cost = config.picture_cost(setup);
         let plan = config.planner.plan(setup).map_err(Refusal::Unsupported)?;
         Ok(Self {
             promise: ticket::promise(parameters, &cost),

@@ -7,7 +7,6 @@
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::Life;
 use crate::core::coder::Coder;
-use crate::core::cost::PictureCost;
 use crate::core::event::{Attach, Guards, Output, SessionKey};
 use crate::core::intake::wrong_state;
 use crate::core::parameters::Parameters;
@@ -75,7 +74,6 @@ impl Broker {
     }
 
     pub(super) fn handle_channel_rebuilt(&mut self, key: ChannelKey, result: Result<(), String>) {
-        let cost = self.config.cost.avc;
         let Some(channel) = self.channel_mut(key) else {
             return;
         };
@@ -87,8 +85,11 @@ impl Broker {
             self.refuse(new.session, new.request, &Refusal::Internal(sentence));
             return;
         }
-        let macroblocks = new.parameters.setup.geometry.coded().macroblocks();
-        channel.cost = PictureCost::new(cost, macroblocks);
+        let cost = self.config.picture_cost(&new.parameters.setup);
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
+        channel.cost = cost;
         channel.coder = new.coder;
         channel.picture_max = new.picture_max;
         channel.retuning = None;

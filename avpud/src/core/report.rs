@@ -252,7 +252,7 @@ fn costs(table: &CostTable) -> Vec<Record<PictureCostReport>> {
             macroblock_ns: cost.macroblock_ns,
         })
     };
-    let CostTable { avc } = table;
+    let CostTable { avc, .. } = table;
     vec![
         row(Codec::Avc, types::PictureKind::Idr, avc.idr),
         row(Codec::Avc, types::PictureKind::P, avc.p),

@@ -3,7 +3,7 @@
 //! A *ticket* is a channel's longest wait from the release of a picture (its acceptance, or one period after the last
 //! release, whichever is later) until the encoder is started on it. The encoder cannot be interrupted, so this is
 //! non-preemptive scheduling of sporadic tasks: a task is a channel, its cost the stated time of a picture of its
-//! costlier kind, its period that of the stated frame rate, its relative deadline ticket + cost. The analysis of tasks
+//! costlier kind and of what goes by between two pictures (interrupt, choice, start), its period that of the stated frame rate, its relative deadline ticket + cost. The analysis of tasks
 //! whose jobs differ in turn (Mok, Chen: "A Multiframe Model for Real-Time Tasks", IEEE TSE 1997) would count an IDR
 //! once in a group; here anybody may demand one at any time, so each picture may be of either kind.
 //!

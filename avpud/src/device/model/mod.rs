@@ -235,6 +235,8 @@ fn capabilities(config: &ModelConfig, arena: PhysRange) -> Capabilities {
                 idr: stated(costs.idr),
                 p: stated(costs.p),
             },
+            // In virtual time there is none, and what a host takes is no property of the encoder.
+            turnaround_ns: 0,
         },
         dma_buf_import: true,
         patience_us: match config.body {
