@@ -17,4 +17,6 @@ pub mod plan;
 pub mod probe;
 pub mod server;
 pub mod sys;
+#[cfg(test)]
+mod testing;
 pub mod trial;

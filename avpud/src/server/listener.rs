@@ -215,12 +215,12 @@ fn io_error<'a>(path: &'a Path, operation: &'static str) -> impl Fn(io::Error) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
 
     #[test]
     fn a_link_in_the_place_of_the_lock_is_not_followed() {
-        let directory = std::env::temp_dir().join(format!("avpud-lock-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let (target, socket) = (directory.join("precious"), directory.join("s"));
+        let folder = Scratch::new();
+        let (target, socket) = (folder.path().join("precious"), folder.path().join("s"));
         fs::write(&target, "kept").unwrap();
         let link = with_suffix(&socket, ".lock");
         std::os::unix::fs::symlink(&target, &link).unwrap();
@@ -231,6 +231,5 @@ mod tests {
         assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
         fs::remove_file(&link).unwrap();
         assert!(SocketLock::take(&socket).is_ok());
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

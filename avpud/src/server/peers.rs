@@ -321,27 +321,26 @@ fn index(key: SessionKey) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
     use mio::Poll;
     use std::io::Read;
     use std::os::unix::net;
-    use std::path::PathBuf;
 
     const NOBODY: u32 = u32::MAX;
 
     struct Door {
-        path: PathBuf,
+        folder: Scratch,
         listener: UnixListener,
         poll: Poll,
         peers: Peers,
     }
 
     impl Door {
-        fn new(label: &str, connections_max: usize, exempt_uids: [u32; 2]) -> Self {
-            let name = format!("avpud-door-{label}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
+        fn new(connections_max: usize, exempt_uids: [u32; 2]) -> Self {
+            let folder = Scratch::new();
             Self {
-                listener: UnixListener::bind(&path).expect("a free name"),
-                path,
+                listener: UnixListener::bind(folder.path().join("door")).expect("a free name"),
+                folder,
                 poll: Poll::new().expect("an event queue"),
                 peers: Peers::new(Quota {
                     connections_max,
@@ -351,17 +350,12 @@ mod tests {
         }
 
         fn knock(&mut self, at_us: u64) -> (net::UnixStream, Accepted) {
-            let stream = net::UnixStream::connect(&self.path).expect("it listens");
+            let stream =
+                net::UnixStream::connect(self.folder.path().join("door")).expect("it listens");
             let registry = self.poll.registry();
             let now = Micros::new(at_us);
             let accepted = self.peers.accept(&self.listener, registry, now);
             (stream, accepted)
-        }
-    }
-
-    impl Drop for Door {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.path);
         }
     }
 
@@ -373,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_user_has_as_many_connections_as_its_quota_and_gets_more_when_some_end() {
-        let mut door = Door::new("quota", 2, [NOBODY; 2]);
+        let mut door = Door::new(2, [NOBODY; 2]);
         let (_first, accepted) = door.knock(1);
         assert!(matches!(accepted, Accepted::One));
         let (_second, accepted) = door.knock(2);
@@ -397,14 +391,14 @@ mod tests {
     #[test]
     fn who_is_exempt_has_no_quota() {
         let own_uid = nix::unistd::geteuid().as_raw();
-        let mut door = Door::new("exempt", 0, [NOBODY, own_uid]);
+        let mut door = Door::new(0, [NOBODY, own_uid]);
         assert!(matches!(door.knock(1).1, Accepted::One));
     }
 
     #[test]
     fn where_all_slots_are_taken_the_longest_silent_gives_way_and_who_has_spoken_stays() {
         let full = Reason::TooManyClients;
-        let mut door = Door::new("full", CONNECTIONS_MAX, [0, NOBODY]);
+        let mut door = Door::new(CONNECTIONS_MAX, [0, NOBODY]);
         let mut streams: Vec<_> = (0_u64..)
             .take(CONNECTIONS_MAX)
             .map(|at| door.knock(at).0)

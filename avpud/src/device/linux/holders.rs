@@ -110,34 +110,30 @@ pub fn list(holders: &[Holder]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
     use std::fs::File;
     use std::os::unix::fs::symlink;
 
-    /// A folder like `/proc`, removed at the end.
-    struct Proc(PathBuf);
+    /// A folder like `/proc`.
+    struct Proc(Scratch);
 
     impl Proc {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("avpud-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).expect("a folder");
-            Self(path)
+        fn new() -> Self {
+            Self(Scratch::new())
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
         }
 
         fn process(&self, pid: u32, name: &str, open: &[&str], maps: &str) {
-            let folder = self.0.join(pid.to_string());
+            let folder = self.path().join(pid.to_string());
             fs::create_dir_all(folder.join("fd")).expect("a folder");
             fs::write(folder.join("comm"), format!("{name}\n")).expect("written");
             fs::write(folder.join("maps"), maps).expect("written");
             for (number, target) in open.iter().enumerate() {
                 symlink(target, folder.join("fd").join(number.to_string())).expect("a link");
             }
-        }
-    }
-
-    impl Drop for Proc {
-        fn drop(&mut self) {
-            // What is left over is in the folder for temporary files.
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -150,7 +146,7 @@ mod tests {
 
     #[test]
     fn whoever_has_the_device_open_or_mapped_is_found_and_nobody_else() {
-        let proc = Proc::new("holders");
+        let proc = Proc::new();
         proc.process(30, "streamer", &["/dev/null", "/dev/avpu"], "");
         proc.process(
             7,
@@ -164,8 +160,8 @@ mod tests {
             &["/dev/avpu2", "socket:[3]"],
             "1000-3000 rw-s 0 00:05 9 /dev/rmem\n",
         );
-        File::create(proc.0.join("cmdline")).expect("a file");
-        let found = scan(&proc.0, &wanted(None));
+        File::create(proc.path().join("cmdline")).expect("a file");
+        let found = scan(proc.path(), &wanted(None));
         assert_eq!(list(&found), "process 7 (mapper), process 30 (streamer)");
         assert_eq!(found[0].mapping, Some((0x5000, 0x2000)));
         assert_eq!(found[1].mapping, None);
@@ -173,16 +169,16 @@ mod tests {
 
     #[test]
     fn a_device_is_found_under_another_name_by_its_number() {
-        let proc = Proc::new("number");
+        let proc = Proc::new();
         proc.process(5, "renamed", &["/dev/null"], "");
         let number = fs::metadata("/dev/null")
             .expect("every system has it")
             .rdev();
         assert_eq!(
-            list(&scan(&proc.0, &wanted(Some(number)))),
+            list(&scan(proc.path(), &wanted(Some(number)))),
             "process 5 (renamed)"
         );
-        assert!(scan(&proc.0, &wanted(Some(number + 1))).is_empty());
-        assert!(scan(&proc.0, &wanted(None)).is_empty());
+        assert!(scan(proc.path(), &wanted(Some(number + 1))).is_empty());
+        assert!(scan(proc.path(), &wanted(None)).is_empty());
     }
 }

@@ -298,6 +298,7 @@ fn os(operation: &'static str) -> impl Fn(io::Error) -> DeviceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
     use avpu_model::memory::Memory;
     use std::fs;
     use std::os::unix::fs::FileExt;
@@ -384,7 +385,8 @@ mod tests {
 
     #[test]
     fn a_source_window_shows_a_named_file_and_is_never_written() {
-        let path = std::env::temp_dir().join(format!("avpud-window-{}", std::process::id()));
+        let folder = Scratch::new();
+        let path = folder.path().join("window");
         fs::write(&path, [0x5a; 0x3000]).expect("a file");
         let arena = memory().arena();
         let windows = [range(0x0100_0000, 0x1000), range(0x0200_0000, 0x2000)];
@@ -405,6 +407,5 @@ mod tests {
         assert!(source_windows(arena, &too_long, Some(&path)).is_err());
         assert!(source_windows(arena, &[], Some(&path)).is_err());
         assert!(source_windows(arena, &[arena], None).is_err());
-        fs::remove_file(&path).expect("removed");
     }
 }

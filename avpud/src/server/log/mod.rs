@@ -103,6 +103,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
     use slog::{debug, info};
     use std::fs::File;
     use std::io::{self, Read};
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn the_systems_log_gets_datagrams_also_after_it_was_restarted() {
-        let path = std::env::temp_dir().join(format!("avpud-syslog-{}", std::process::id()));
+        let folder = Scratch::new();
+        let path = folder.path().join("log");
         let sink = Sink::datagrams(&path);
         let (log, lost) = to_sink(sink, LogFormat::Syslog, Level::Info);
         info!(log, "nobody listens");
@@ -217,14 +219,14 @@ mod tests {
 
     #[test]
     fn a_file_takes_every_line() {
-        let path = std::env::temp_dir().join(format!("avpud-log-{}", std::process::id()));
+        let folder = Scratch::new();
+        let path = folder.path().join("log");
         let file = File::create(&path).unwrap();
         let (log, lost) = to_sink(Sink::of(OwnedFd::from(file)), LogFormat::Text, Level::Info);
         for line in 0..1000 {
             info!(log, "a"; "line" => line);
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
         assert_eq!((text.lines().count(), lost.count()), (1000, 0));
     }
 }
