@@ -3,7 +3,8 @@
 //! The layout is the one recorded on a T31: word k of the list mirrors core register 0x8200 + 4k. Most words follow
 //! from a few facts (size, slice type, QP, entropy coder, order count), and the core was only ever seen to work when
 //! they agree. So the facts are read from one place each and every other word is checked against them.
-//! [`read`] knows nothing of memory or of other pictures; see [`crate::dma`] and [`crate::history`] for those.
+//! [`read`] knows nothing of memory or of other pictures; see [`crate::dma`] and `history`
+//! for those.
 
 mod rules;
 

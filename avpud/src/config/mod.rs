@@ -1,7 +1,7 @@
 //! What the daemon was told: arguments and a file, checked once, as one value that cannot be wrong.
 //!
 //! Every setting exists under one name in three places that this module keeps equal: as `key = value` in a section of
-//! the file, as `--key value` on the command line (which wins), and in the help. [`keys`] is the one table of them.
+//! the file, as `--key value` on the command line (which wins), and in the help. `keys` is the one table of them.
 
 mod arguments;
 mod cost;

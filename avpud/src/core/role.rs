@@ -1,7 +1,7 @@
 //! Who may do what, and how much of it: three roles, the right to control, and the limits of one client.
 //!
 //! A peer is what the kernel says of it when it connects: its user and its primary group. Its role is found once, then
-//! each request is held against [`needed`]. What a request names (a channel, a lease) has an owner besides, which is
+//! each request is held against `needed`. What a request names (a channel, a lease) has an owner besides, which is
 //! checked where that is looked up. Who controls may take memory from others; that is no role, as it says nothing about
 //! channels.
 

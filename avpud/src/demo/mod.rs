@@ -2,7 +2,7 @@
 //!
 //! The service and each of its clients is a process of its own, running this same binary: `main` and `sub` encode,
 //! `watch` reads `main` from the middle on, `intruder` opens a channel and is killed while its picture is in the
-//! encoder. What must hold is checked here ([`verdict`]) and not only shown. Whatever happens, the processes end and the
+//! encoder. What must hold is checked here (`verdict`) and not only shown. Whatever happens, the processes end and the
 //! private socket goes.
 
 mod camera;

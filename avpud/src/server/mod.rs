@@ -2,7 +2,7 @@
 //!
 //! One turn of the loop: wait; read the clock; what is due; interrupts; new peers; what peers said; what they are
 //! told; what is likely next. After every input that the core takes, all its outputs are carried out before the next one
-//! ([`Server::settle`]). Nothing in a turn waits: not for a peer, not for the device, not for the log.
+//! (`Server::settle`). Nothing in a turn waits: not for a peer, not for the device, not for the log.
 
 mod clock;
 mod connection;
@@ -325,7 +325,7 @@ impl<D: Device> Server<D> {
     }
 
     /// Ends a connection because of `fault`, telling the peer where that makes sense. The core hears of it in the next
-    /// [`Server::settle`].
+    /// `Server::settle`.
     fn expel(&mut self, key: SessionKey, fault: &Fault) {
         let now = self.now;
         let Some(entry) = self.peers.get(key) else {

@@ -1,6 +1,6 @@
 //! avpucat: pictures and bitstreams between files, pipes, sockets and the avpud daemon, in socat's manner.
 //!
-//! The command line becomes a [`plan::Plan`] without touching anything; then one file does each kind of plan.
+//! The command line becomes a `plan::Plan` without touching anything; then one file does each kind of plan.
 
 mod address;
 mod encode;
