@@ -5,6 +5,7 @@
 //! inter Y, Cb, Cr), then for each QP remainder the quantiser multipliers divided by the list. 8x8 lists are stored
 //! two rows at a time, in halves of four columns.
 
+use crate::avc::{Multipliers, Scaling};
 use crate::cmdlist::CommandList;
 use crate::memory::Memory;
 use crate::violation::Violation;
@@ -15,50 +16,6 @@ pub const LISTS_OFFSET_BYTES: u32 = 0x100;
 const LISTS_LEN: usize = 5600;
 /// Bytes of the plain lists among them.
 const PLAIN_LEN: usize = 2 * 64 + 6 * 16;
-
-/// Default_4x4_Intra and Default_4x4_Inter in zig-zag order.
-const DEFAULT_4X4: [[u8; 16]; 2] = [
-    [
-        6, 13, 13, 20, 20, 20, 28, 28, 28, 28, 32, 32, 32, 37, 37, 42,
-    ],
-    [
-        10, 14, 14, 20, 20, 20, 24, 24, 24, 24, 27, 27, 27, 30, 30, 34,
-    ],
-];
-
-/// Default_8x8_Intra and Default_8x8_Inter in zig-zag order.
-const DEFAULT_8X8: [[u8; 64]; 2] = [
-    [
-        6, 10, 10, 13, 11, 13, 16, 16, 16, 16, 18, 18, 18, 18, 18, 23, 23, 23, 23, 23, 23, 25, 25,
-        25, 25, 25, 25, 25, 27, 27, 27, 27, 27, 27, 27, 27, 29, 29, 29, 29, 29, 29, 29, 31, 31, 31,
-        31, 31, 31, 33, 33, 33, 33, 33, 36, 36, 36, 36, 38, 38, 38, 40, 40, 42,
-    ],
-    [
-        9, 13, 13, 15, 13, 15, 17, 17, 17, 17, 19, 19, 19, 19, 19, 21, 21, 21, 21, 21, 21, 22, 22,
-        22, 22, 22, 22, 22, 24, 24, 24, 24, 24, 24, 24, 24, 25, 25, 25, 25, 25, 25, 25, 27, 27, 27,
-        27, 27, 27, 28, 28, 28, 28, 28, 30, 30, 30, 30, 32, 32, 32, 33, 33, 35,
-    ],
-];
-
-/// Quantiser multipliers of 4x4 blocks: both coordinates even, one odd, both odd.
-const MULTIPLIER_4X4: [[u32; 3]; 6] = [
-    [13107, 8066, 5243],
-    [11916, 7490, 4660],
-    [10082, 6554, 4194],
-    [9362, 5825, 3647],
-    [8192, 5243, 3355],
-    [7282, 4559, 2893],
-];
-
-/// Quantiser multipliers of 8x8 blocks for coordinate classes (0,0) (0,1) (0,2) (1,1) (1,2) (2,2); see [`class_8x8`].
-const MULTIPLIER_8X8: [[u32; 6]; 6] = [
-    [13107, 12222, 16777, 11428, 15481, 20972],
-    [11916, 11058, 14980, 10826, 14290, 19174],
-    [10082, 9675, 12710, 8943, 11985, 15978],
-    [9362, 8931, 11984, 8228, 11259, 14913],
-    [8192, 7740, 10486, 7346, 9777, 13159],
-    [7282, 6830, 9118, 6428, 8640, 11570],
-];
 
 /// Offset of the QP scales in EP3.
 pub const SCALES_OFFSET_BYTES: u32 = 0x200;
@@ -214,37 +171,29 @@ fn check_control(list: &CommandList, memory: &dyn Memory, report: &mut dyn FnMut
 /// The Default scaling lists as EP1 holds them, from [`LISTS_OFFSET_BYTES`] on.
 #[must_use]
 pub fn default_lists() -> Vec<u8> {
-    let lists_8x8 = DEFAULT_8X8.map(|list| raster::<8>(&list));
-    let lists_4x4 = DEFAULT_4X4.map(|list| raster::<4>(&list));
+    let default = Multipliers::new(Scaling::Default);
     let mut bytes = Vec::with_capacity(LISTS_LEN);
-    for list in &lists_8x8 {
-        bytes.extend(order_8x8().map(|(row, column)| list[row][column]));
+    for list in &default.weight_8x8 {
+        bytes.extend(order_8x8().map(|at| list[at]));
     }
-    for list in &lists_4x4 {
+    for list in &default.weight_4x4 {
         for _component in 0..3 {
-            bytes.extend(list.as_flattened());
+            bytes.extend(list);
         }
     }
-    let forward = |multiplier: u32, entry: u8| {
-        let entry = u32::from(entry);
-        (((multiplier << 4) + (entry >> 1)) / entry).to_le_bytes()
-    };
-    for multipliers in MULTIPLIER_8X8 {
-        for list in &lists_8x8 {
-            for (row, column) in order_8x8() {
-                let multiplier = multipliers[class_8x8(row, column)];
-                bytes.extend(forward(multiplier, list[row][column]));
-            }
+    for rem in 0..6 {
+        for multipliers in &default.forward_8x8 {
+            bytes.extend(order_8x8().flat_map(|at| multipliers[rem][at].to_le_bytes()));
         }
     }
-    for multipliers in MULTIPLIER_4X4 {
-        for list in &lists_4x4 {
+    for rem in 0..6 {
+        for multipliers in &default.forward_4x4 {
             for _component in 0..3 {
-                for (row, entries) in list.iter().enumerate() {
-                    for (column, &entry) in entries.iter().enumerate() {
-                        bytes.extend(forward(multipliers[row % 2 + column % 2], entry));
-                    }
-                }
+                bytes.extend(
+                    multipliers[rem]
+                        .iter()
+                        .flat_map(|entry| entry.to_le_bytes()),
+                );
             }
         }
     }
@@ -270,43 +219,15 @@ pub fn qp_scales() -> Vec<u8> {
     bytes
 }
 
-/// Row and column of 8x8 entries in the order they are stored in.
-fn order_8x8() -> impl Iterator<Item = (usize, usize)> {
+/// Entries of an 8x8 block, in the order they are stored in.
+fn order_8x8() -> impl Iterator<Item = usize> {
     (0..4).flat_map(|pair| {
         (0..2).flat_map(move |half| {
-            (0..2)
-                .flat_map(move |row| (0..4).map(move |column| (2 * pair + row, 4 * half + column)))
+            (0..2).flat_map(move |row| {
+                (0..4).map(move |column| 8 * (2 * pair + row) + 4 * half + column)
+            })
         })
     })
-}
-
-/// Which of the six multipliers of an 8x8 block stands at a position.
-fn class_8x8(row: usize, column: usize) -> usize {
-    let fold = |position: usize| [0, 1, 2, 1][position % 4];
-    let (a, b) = (fold(row), fold(column));
-    [[0, 1, 2], [1, 3, 4], [2, 4, 5]][a][b]
-}
-
-/// A list in zig-zag order as rows.
-fn raster<const N: usize>(list: &[u8]) -> [[u8; N]; N] {
-    let mut rows = [[0; N]; N];
-    let diagonals = (0..2 * N - 1).flat_map(|sum| {
-        let first = sum.saturating_sub(N - 1);
-        let last = sum.min(N - 1);
-        (first..=last).map(move |step| {
-            // Odd diagonals run down, even ones up.
-            let row = if sum % 2 == 1 {
-                step
-            } else {
-                first + last - step
-            };
-            (row, sum - row)
-        })
-    });
-    for ((row, column), &entry) in diagonals.zip(list) {
-        rows[row][column] = entry;
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -55,4 +55,5 @@ pub use frame::{Frame, Nv12View};
 pub use params::{
     Deblock, EncodeError, Entropy, HeaderTail, PictureParams, Scaling, SearchRange, SliceKind,
 };
+pub(crate) use scaling::Multipliers;
 pub use stats::PictureStats;

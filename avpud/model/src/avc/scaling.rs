@@ -10,47 +10,57 @@ pub(super) enum ListKind {
     Inter = 1,
 }
 
-/// Multipliers by list kind and QP % 6, in raster order.
-pub(super) struct Multipliers {
+/// Lists by kind, and multipliers by list kind and QP % 6, in raster order.
+pub(crate) struct Multipliers {
+    /// Weights of 4x4 blocks.
+    pub(crate) weight_4x4: [[u8; 16]; 2],
+    /// Weights of 8x8 blocks.
+    pub(crate) weight_8x8: [[u8; 64]; 2],
     /// Forward 4x4, for a shift of 15 + QP / 6.
-    pub(super) forward_4x4: [[[u32; 16]; 6]; 2],
+    pub(crate) forward_4x4: [[[u32; 16]; 6]; 2],
     /// LevelScale4x4.
     pub(super) inverse_4x4: [[[i32; 16]; 6]; 2],
     /// Forward 8x8, for a shift of 16 + QP / 6.
-    pub(super) forward_8x8: [[[u32; 64]; 6]; 2],
+    pub(crate) forward_8x8: [[[u32; 64]; 6]; 2],
     /// LevelScale8x8.
     pub(super) inverse_8x8: [[[i32; 64]; 6]; 2],
 }
 
 impl Multipliers {
-    pub(super) fn new(scaling: Scaling) -> Self {
+    pub(crate) fn new(scaling: Scaling) -> Self {
         let mut all = Self {
+            weight_4x4: [[0; 16]; 2],
+            weight_8x8: [[0; 64]; 2],
             forward_4x4: [[[0; 16]; 6]; 2],
             inverse_4x4: [[[0; 16]; 6]; 2],
             forward_8x8: [[[0; 64]; 6]; 2],
             inverse_8x8: [[[0; 64]; 6]; 2],
         };
         for kind in 0..2 {
-            for rem in 0..6 {
-                for (scan, &raster) in ZIGZAG_4X4.iter().enumerate() {
-                    let weight = match scaling {
-                        Scaling::Flat => 16,
-                        Scaling::Default => u32::from(DEFAULT_4X4[kind][scan]),
-                    };
-                    let at = usize::from(raster);
-                    let class = class_4x4(at);
+            for (scan, &raster) in ZIGZAG_4X4.iter().enumerate() {
+                let at = usize::from(raster);
+                let weight = match scaling {
+                    Scaling::Flat => 16,
+                    Scaling::Default => DEFAULT_4X4[kind][scan],
+                };
+                all.weight_4x4[kind][at] = weight;
+                let (weight, class) = (u32::from(weight), class_4x4(at));
+                for rem in 0..6 {
                     all.inverse_4x4[kind][rem][at] =
                         weight as i32 * i32::from(INVERSE_4X4[rem][class]);
                     all.forward_4x4[kind][rem][at] =
                         (u32::from(FORWARD_4X4[rem][class]) * 16 + weight / 2) / weight;
                 }
-                for (scan, &raster) in ZIGZAG_8X8.iter().enumerate() {
-                    let weight = match scaling {
-                        Scaling::Flat => 16,
-                        Scaling::Default => u32::from(DEFAULT_8X8[kind][scan]),
-                    };
-                    let at = usize::from(raster);
-                    let class = class_8x8(at);
+            }
+            for (scan, &raster) in ZIGZAG_8X8.iter().enumerate() {
+                let at = usize::from(raster);
+                let weight = match scaling {
+                    Scaling::Flat => 16,
+                    Scaling::Default => DEFAULT_8X8[kind][scan],
+                };
+                all.weight_8x8[kind][at] = weight;
+                let (weight, class) = (u32::from(weight), class_8x8(at));
+                for rem in 0..6 {
                     all.inverse_8x8[kind][rem][at] =
                         weight as i32 * i32::from(INVERSE_8X8[rem][class]);
                     all.forward_8x8[kind][rem][at] =
