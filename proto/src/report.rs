@@ -324,4 +324,8 @@ pub struct FrameRecord {
     pub readers: u16,
     /// Number of this record, counted up for each accepted frame: `Trace` from here on begins with it.
     pub number: u32,
+    /// It was too large once, and what is told of the encoder is its second attempt.
+    pub retried: bool,
+    /// Since when `ticket_us` counted when the encoder was started on it; 0: it did not count.
+    pub due_us: TimeUs,
 }

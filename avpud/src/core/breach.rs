@@ -20,9 +20,16 @@ impl Broker {
             return;
         };
         let (wait_us, ticket_us) = (now.since_us(due), channel.ticket_us);
-        if !frame.kept || ticket_us == 0 || wait_us <= u64::from(ticket_us) {
+        if !frame.kept || ticket_us == 0 {
             return;
         }
+        self.stories.owe(frame.story, due);
+        if wait_us <= u64::from(ticket_us) {
+            return;
+        }
+        let Some(channel) = self.channel_mut(key) else {
+            return;
+        };
         let stats = &mut channel.stats;
         stats.tickets_breached = stats.tickets_breached.saturating_add(1);
         let breach = TicketBreached {

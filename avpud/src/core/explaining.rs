@@ -5,6 +5,7 @@ use crate::core::channel::{Channel, Frame};
 use crate::core::refusal::Refusal;
 use crate::core::report::listing;
 use crate::core::story::{Beginning, Delivery, Start, Story, StoryNumber};
+use crate::core::time::Micros;
 use crate::job::{ChannelKey, EncodeJob};
 use crate::picture::PictureKind;
 use avpu_proto::reply::Reply;
@@ -139,6 +140,8 @@ impl Broker {
             ticket_us: story.ticket_us,
             readers: story.readers,
             number: story.number.value(),
+            retried: story.retried,
+            due_us: TimeUs::new(story.due.map_or(0, Micros::value)),
         }
     }
 }

@@ -32,6 +32,7 @@ impl Broker {
                 kept: false,
                 ..flight.frame
             });
+            self.stories.retry(flight.frame.story);
             self.note(Note::PictureTooLarge {
                 channel: key,
                 job: flight.job,

@@ -58,6 +58,10 @@ pub(super) struct Story {
     pub(super) len_bytes: u32,
     pub(super) readers: u16,
     pub(super) ticket_us: u32,
+    /// It was too large, and what is noted of the encoder is its second attempt.
+    pub(super) retried: bool,
+    /// Since when its ticket counted; `None`: it did not.
+    pub(super) due: Option<Micros>,
     /// Pictures started before it was accepted: of all channels, and of its own.
     starts: (u32, u32),
 }
@@ -156,6 +160,8 @@ impl Stories {
             len_bytes: 0,
             readers: 0,
             ticket_us: of.ticket_us,
+            retried: false,
+            due: None,
             starts: (self.starts, of.channel_starts),
         });
         number
@@ -184,6 +190,24 @@ impl Stories {
         self.starts = all.wrapping_add(1);
         if last != Some(of.channel) {
             self.last = [Some(of.channel), last];
+        }
+    }
+
+    /// A frame that was just started was owed to its channel since `due`.
+    pub(super) fn owe(&mut self, number: StoryNumber, due: Micros) {
+        if let Some(story) = self.story_mut(number) {
+            story.due = Some(due);
+        }
+    }
+
+    /// A frame was too large and waits to be started once more.
+    pub(super) fn retry(&mut self, number: StoryNumber) {
+        if let Some(story) = self.story_mut(number) {
+            story.retried = true;
+            story.due = None;
+            story.kind = None;
+            story.started_after_us = None;
+            story.done_after_us = None;
         }
     }
 

@@ -1,12 +1,13 @@
 //! Every frame keeps its story.
 
-use super::world::World;
+use super::world::{World, small};
+use crate::job::JobFailure;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::Reply;
 use avpu_proto::report::FrameRecord;
-use avpu_proto::request::{CloseChannel, Explain, Page, Request};
+use avpu_proto::request::{CloseChannel, Explain, OpenChannel, Page, Request};
 use avpu_proto::types::{
-    ChannelId, DropReason, FrameEnd, FrameNumber, Join, PictureKind, Sequence,
+    ChannelId, Class, DropReason, FrameEnd, FrameNumber, Join, PictureKind, Sequence,
 };
 
 fn explain(world: &mut World, channel: ChannelId, number: u32, by_frame: bool) -> Reply {
@@ -125,4 +126,56 @@ fn a_trace_goes_on_where_the_last_one_ended() {
     world.submit(app, channel, address);
     let [new] = page(&mut world, last + 1).entries.try_into().expect("one");
     assert_eq!((new.0.frame, new.0.end), (FrameNumber::new(20), None));
+}
+
+#[test]
+fn a_frame_that_was_too_large_tells_of_its_second_attempt_only() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    world.submit(app, channel, address);
+    world.finish(1000, 500);
+    world.submit(app, channel, address);
+    world.pass(2000);
+    world.fail(JobFailure::Overflow {
+        bytes: 90_000,
+        budget: 8000,
+    });
+    let again = world.now;
+    let of_frame = |world: &mut World| match explain(world, channel, 1, true) {
+        Reply::Explanation(record) => record,
+        other => panic!("expected an explanation, found {other:?}"),
+    };
+    let record = of_frame(&mut world);
+    assert!(record.retried);
+    assert_eq!(record.kind, Some(PictureKind::Idr));
+    assert_eq!(record.started_us.value(), again.value());
+    assert_eq!(record.done_us.value(), 0, "it is in the encoder");
+}
+
+#[test]
+fn a_frame_says_since_when_its_ticket_counted_and_only_where_it_did() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let wish = OpenChannel {
+        class: Class::Live,
+        ..small()
+    };
+    let opened = world.open(app, wish);
+    let channel = opened.channel;
+    let address = world.lease(app, channel, 1).buffers[0].address;
+    world.pass(1_000_000);
+    let due = world.now.value();
+    for _ in 0..2 {
+        world.submit(app, channel, address);
+    }
+    world.finish(1000, 500);
+    world.finish(1000, 500);
+    let record = of_packet(&mut world, channel, 0);
+    assert_eq!(
+        (record.ticket_us, record.due_us.value()),
+        (opened.ticket_us, due)
+    );
+    assert!(record.ticket_us > 0);
+    let beyond_rate = of_packet(&mut world, channel, 1);
+    assert_eq!(beyond_rate.due_us.value(), 0);
 }
