@@ -44,15 +44,25 @@ fn accepted(record: &FrameRecord, channels: &[ChannelReport]) -> String {
 
 fn waited(record: &FrameRecord, channels: &[ChannelReport]) -> Option<String> {
     let wait_us = span_us(record.accepted_us, record.started_us)?;
-    let mut sentence = format!("It waited {} ms", ms(wait_us));
+    let mut sentence = match record.retried {
+        false => format!("It waited {} ms", ms(wait_us)),
+        true => format!(
+            "It was too large and was encoded once more, coarser, {} ms after it was accepted",
+            ms(wait_us)
+        ),
+    };
     let ticket_us = u64::from(record.ticket_us);
-    if ticket_us > 0 {
-        let relation = if wait_us <= ticket_us {
+    let due = record.due_us.value() > 0;
+    if let Some(owed_us) = span_us(record.due_us, record.started_us).filter(|_| due) {
+        let relation = if owed_us <= ticket_us {
             "within"
         } else {
             "longer than"
         };
         let promised = ms(ticket_us);
+        if owed_us < wait_us {
+            sentence += &format!(", {} ms of it since it was due", ms(owed_us));
+        }
         sentence += &format!(", {relation} the {promised} ms that its channel was promised");
     }
     if record.overtaken_by > 0 {
@@ -103,14 +113,20 @@ fn ended(record: &FrameRecord) -> String {
         }
         Some(FrameEnd::Dropped(reason)) => {
             let why = dropped(reason);
-            format!("It was dropped before the encoder started on it, {after}: {why}.")
+            let when = match record.retried {
+                false => "before the encoder started on it",
+                true => "before it was encoded once more, as it had been too large",
+            };
+            format!("It was dropped {when}, {after}: {why}.")
         }
         Some(FrameEnd::Failed(reason)) => {
             let why = failed(reason);
-            format!("It was lost, {after}: {why}. The channel's next picture is an IDR.")
+            let next = "If the channel goes on, its next picture is an IDR.";
+            format!("It was lost, {after}: {why}. {next}")
         }
         None if record.done_us.value() > 0 => "It is on its way into the ring.".to_owned(),
         None if record.started_us.value() > 0 => "It is in the encoder.".to_owned(),
+        None if record.retried => "It was too large and waits to be encoded once more.".to_owned(),
         None => "It is still waiting.".to_owned(),
     }
 }
@@ -205,12 +221,13 @@ mod tests {
                 sequence: Sequence::new(800),
             }),
             ticket_us: 4000,
+            due_us: TimeUs::new(5_000_050),
             readers: 1,
             ..record()
         };
         let expected = "\
 Frame 812 of channel main (id 1, process 4711) was accepted 5.000000 s after the system's start, behind 1 frame of its own channel, while a picture of channel sub was in the encoder.
-It waited 4.100 ms, longer than the 4.000 ms that its channel was promised; meanwhile 2 pictures of other channels went first, the last one of channel 9.
+It waited 4.100 ms, 4.050 ms of it since it was due, longer than the 4.000 ms that its channel was promised; meanwhile 2 pictures of other channels went first, the last one of channel 9.
 The encoder had it for 6.200 ms, as a P picture with QP 31.
 0.100 ms later it was in the ring with 1234 bytes; 1 reader was sent it at once.
 It became packet 800 and ended 10.400 ms after it was accepted: its source was free again.
@@ -237,5 +254,57 @@ It became packet 800 and ended 10.400 ms after it was accepted: its source was f
         };
         assert!(text(&lost, &[]).contains("did not finish in time"));
         assert!(text(&record(), &[]).ends_with("It is still waiting.\n"));
+    }
+
+    #[test]
+    fn a_wait_that_was_not_promised_is_not_held_against_the_ticket() {
+        let early = FrameRecord {
+            ticket_us: 4000,
+            started_us: TimeUs::new(5_009_000),
+            ..record()
+        };
+        let told = text(&early, &[]);
+        assert!(told.contains("It waited 9.000 ms.\n"), "{told}");
+        let due = FrameRecord {
+            due_us: TimeUs::new(5_006_000),
+            ..early
+        };
+        let told = text(&due, &[]);
+        let owed = "It waited 9.000 ms, 3.000 ms of it since it was due, within the 4.000 ms";
+        assert!(told.contains(owed), "{told}");
+    }
+
+    #[test]
+    fn a_frame_that_was_too_large_says_what_became_of_its_second_attempt() {
+        let waits = FrameRecord {
+            retried: true,
+            ..record()
+        };
+        let told = text(&waits, &[]);
+        assert!(told.ends_with("It was too large and waits to be encoded once more.\n"));
+        let dropped = FrameRecord {
+            ended_us: TimeUs::new(5_040_000),
+            end: Some(FrameEnd::Dropped(DropReason::Superseded)),
+            ..waits.clone()
+        };
+        let told = text(&dropped, &[]);
+        assert!(
+            told.contains("dropped before it was encoded once more"),
+            "{told}"
+        );
+        let again = FrameRecord {
+            started_us: TimeUs::new(5_020_000),
+            done_us: TimeUs::new(5_030_000),
+            kind: Some(PictureKind::Idr),
+            ended_us: TimeUs::new(5_030_000),
+            end: Some(FrameEnd::Failed(FailReason::Overflow)),
+            ..waits
+        };
+        let told = text(&again, &[]);
+        assert!(
+            told.contains("encoded once more, coarser, 20.000 ms after"),
+            "{told}"
+        );
+        assert!(told.contains("If the channel goes on"), "{told}");
     }
 }
