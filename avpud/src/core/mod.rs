@@ -31,6 +31,7 @@ mod intake;
 mod keyframe;
 mod leasing;
 mod liveness;
+mod number;
 mod opening;
 mod outlook;
 mod overload;

@@ -7,6 +7,7 @@ use crate::core::coder::Coder;
 use crate::core::config::{CHANNEL_ALIGNMENT, ChannelPlan};
 use crate::core::delivery::Ring;
 use crate::core::event::{Attach, Guards, Note, Output, SessionKey};
+use crate::core::number::unused;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::refusal::Refusal;
@@ -45,7 +46,9 @@ impl Broker {
             .map_err(Refusal::Unsupported)?;
         let coder = Coder::new(&setup, parameters.description(), plan.picture_max)
             .map_err(|e| Refusal::Unsupported(e.to_string()))?;
-        let id = self.channel_next;
+        let id = ChannelId::new(unused(self.channel_next.value(), |id| {
+            self.all_channels().any(|channel| channel.id.value() == id)
+        }));
         let ring_bytes = self.ring_bytes(&parameters, plan)?;
         let ring = Ring::new(ring_bytes, self.config.epoch, id)
             .map_err(|e| Refusal::Invalid(e.to_string()))?;

@@ -3,6 +3,7 @@
 use crate::core::broker::{Answer, Broker};
 use crate::core::event::{Attach, SessionKey};
 use crate::core::intake::wrong_state;
+use crate::core::number::unused;
 use crate::core::reader::Reader;
 use crate::core::refusal::Refusal;
 use crate::job::ChannelKey;
@@ -39,7 +40,11 @@ impl Broker {
             0 => self.config.client_limits.packets,
             wished => wished.min(self.config.client_limits.packets),
         };
-        let (id, epoch, now) = (self.subscription_next, self.config.epoch, self.now);
+        let id = SubscriptionId::new(unused(self.subscription_next.value(), |id| {
+            let mut readers = self.all_channels().flat_map(|channel| &channel.readers);
+            readers.any(|reader| reader.id.value() == id)
+        }));
+        let (epoch, now) = (self.config.epoch, self.now);
         let channel = self
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(wish.channel))?;

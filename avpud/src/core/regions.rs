@@ -8,6 +8,7 @@
 //! An imported buffer is no such memory: the kernel keeps it, and gives it to nobody else, while any driver uses it.
 
 use crate::core::event::{ImportKey, Peer, SessionKey};
+use crate::core::number::unused;
 use crate::core::pool::NotHeld;
 use crate::core::time::Micros;
 use crate::mem::addr::{PhysAddr, PhysRange};
@@ -129,8 +130,10 @@ impl Regions {
         import: Option<ImportKey>,
     ) -> RegionId {
         self.forget_within(range, who.peer.uid);
-        let id = RegionId::new(self.next);
-        self.next = self.next.wrapping_add(1);
+        let id = RegionId::new(unused(self.next, |id| {
+            self.regions.iter().any(|region| region.id.value() == id)
+        }));
+        self.next = id.value().wrapping_add(1);
         self.regions.push(Region {
             id,
             hold: Hold::Owned(who.session),

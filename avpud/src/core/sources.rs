@@ -6,6 +6,7 @@
 //! alignment, end, owner or right, bounds, overlap.
 
 use crate::core::event::{ImportKey, LeaseKey, Peer, SessionKey};
+use crate::core::number::unused;
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
 use crate::core::regions::{Claimant, LEFT_BY_USER_MAX, NotReturned, Regions, Taken};
@@ -197,8 +198,10 @@ impl Sources {
 
     /// Records a lease that the shell is about to export.
     pub(super) fn add_lease(&mut self, make: impl FnOnce(LeaseKey) -> SourceLease) -> LeaseKey {
-        let key = LeaseKey::new(self.lease_next);
-        self.lease_next = self.lease_next.wrapping_add(1);
+        let key = LeaseKey::new(unused(self.lease_next, |id| {
+            self.leases.iter().any(|lease| lease.key.value() == id)
+        }));
+        self.lease_next = key.value().wrapping_add(1);
         self.leases.push(make(key));
         key
     }
@@ -317,6 +320,12 @@ impl Sources {
     /// Leases whose owner is gone and that cannot be taken back yet.
     pub(super) fn orphans(&self) -> impl Iterator<Item = &SourceLease> {
         self.leases.iter().filter(|lease| lease.owner.is_none())
+    }
+
+    /// As after the last number.
+    #[cfg(test)]
+    pub(super) fn begin_anew(&mut self) {
+        self.lease_next = 0;
     }
 
     /// Leases of everybody.

@@ -14,6 +14,7 @@ mod key_frames;
 mod leaving;
 mod liveness;
 mod noting;
+mod numbers;
 mod overload;
 mod readers;
 mod rebuild;
