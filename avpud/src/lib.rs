@@ -19,4 +19,8 @@ pub mod server;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+
+// Some files of tests are in this crate and in others, and name it the same way.
+#[cfg(test)]
+extern crate self as avpud;
 pub mod trial;

@@ -3,31 +3,21 @@
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{LeaseBuffers, OpenChannel, ReleasePackets, Request, Submit, Subscribe};
-use avpu_proto::types::{Address, BufferAccess, ChannelId, Epoch, Profile, RateControl};
+use avpu_proto::types::{Address, BufferAccess, ChannelId, RateControl};
 use avpu_tests::alloc::{CountingAllocator, count};
 use avpud::core::Broker;
-use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
+use avpud::core::config::BrokerConfig;
 use avpud::core::event::{Input, Output, Peer, SessionKey};
-use avpud::core::role::{ClientLimits, Rights};
 use avpud::core::time::Micros;
-use avpud::job::{CostTable, EncodedPicture, JobCost, JobId, JobOutcome, PictureStats};
-use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
-use avpud::picture::ChannelSetup;
+use avpud::job::{EncodedPicture, JobId, JobOutcome, PictureStats};
+use avpud::mem::addr::ByteLen;
+
+#[path = "../../avpud/src/core/tests/config.rs"]
+#[allow(dead_code, reason = "shared with the scripts of the broker")]
+mod config;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-struct Planner;
-
-impl ChannelPlanner for Planner {
-    fn plan(&self, setup: &ChannelSetup) -> Result<ChannelPlan, String> {
-        let macroblocks = setup.geometry.coded().macroblocks();
-        Ok(ChannelPlan {
-            memory: ByteLen::new(macroblocks * 1000),
-            picture_max: ByteLen::new(macroblocks * 416),
-        })
-    }
-}
 
 /// Two cameras' worth of clients, each with a channel that it reads itself and that the other one watches.
 struct World {
@@ -42,37 +32,10 @@ struct World {
 }
 
 fn world() -> World {
-    let start = PhysAddr::new(0x0600_0000);
-    let arena = PhysRange::new(start, ByteLen::new(0x0100_0000)).expect("a range");
     let config = BrokerConfig {
-        daemon_version: String::new(),
-        device: String::new(),
-        synthetic: true,
-        epoch: Epoch::new(1),
-        pid: 1,
-        cost: CostTable::uniform(JobCost {
-            base_ns: 1000,
-            macroblock_ns: 1000,
-        }),
-        dma_buf_import: false,
-        patience_us: 100_000,
-        load_max_permille: 1000,
-        prepares_ahead: true,
-        arena,
-        source_windows: Vec::new(),
-        system_memory: Vec::new(),
-        rights: Rights::default(),
-        client_limits: ClientLimits::default(),
-        leases_max: u32::MAX,
-        quarantine_us: Some(1_000_000),
-        source_alignment: Alignment::constant(256),
-        channels_max: 8,
-        picture_min: (16, 16),
-        picture_max: (1920, 1088),
-        profiles: vec![Profile::High],
         ring_bytes: Some(ByteLen::new(1 << 16)),
         ring_bytes_max: ByteLen::new(1 << 20),
-        planner: &Planner,
+        ..config::config()
     };
     let now = Micros::new(0);
     World {

@@ -1,66 +1,20 @@
-//! What the broker under test is told.
+//! What the broker under test is told: that of the scripts, with little memory and few channels.
 
-use avpu_proto::types::{Epoch, Profile};
-use avpud::core::config::{BrokerConfig, ChannelPlan, ChannelPlanner};
-use avpud::core::role::{ClientLimits, Members, Rights};
-use avpud::job::{CostTable, JobCost};
-use avpud::mem::addr::{Alignment, ByteLen, PhysAddr, PhysRange};
-use avpud::picture::ChannelSetup;
+#[path = "../../src/core/tests/config.rs"]
+mod scripted;
 
-struct Planner;
+use avpud::core::config::BrokerConfig;
+use avpud::mem::addr::ByteLen;
+use scripted::{ARENA, WINDOW, range};
 
-impl ChannelPlanner for Planner {
-    fn plan(&self, setup: &ChannelSetup) -> Result<ChannelPlan, String> {
-        let macroblocks = setup.geometry.coded().macroblocks();
-        Ok(ChannelPlan {
-            memory: ByteLen::new(macroblocks * 1000 + 0x1_0000),
-            picture_max: ByteLen::new(macroblocks * 416),
-        })
-    }
-}
-
-const WINDOW: u32 = 0x0500_0000;
-const WINDOW_LEN: u32 = 0x0040_0000;
-
-fn range(start: u32, len: u32) -> PhysRange {
-    PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).expect("a range")
-}
+const LEN: u32 = 0x0040_0000;
 
 pub(crate) fn config() -> BrokerConfig {
     BrokerConfig {
-        daemon_version: "0.0.0".into(),
-        device: "simulated".into(),
-        synthetic: true,
-        epoch: Epoch::new(1),
-        pid: 1,
-        cost: CostTable::uniform(JobCost {
-            base_ns: 100_000,
-            macroblock_ns: 4_000,
-        }),
-        dma_buf_import: false,
-        patience_us: 100_000,
-        load_max_permille: 1000,
-        prepares_ahead: true,
-        arena: range(0x0600_0000, 0x0040_0000),
-        source_windows: vec![range(WINDOW, WINDOW_LEN)],
-        system_memory: vec![range(WINDOW, 0x1000)],
-        rights: Rights {
-            raw: Members {
-                uids: Vec::new(),
-                gids: vec![1],
-            },
-            ..Rights::default()
-        },
-        client_limits: ClientLimits::default(),
-        leases_max: u32::MAX,
-        quarantine_us: Some(1_000_000),
-        source_alignment: Alignment::constant(256),
+        arena: range(ARENA, LEN),
+        source_windows: vec![range(WINDOW, LEN)],
         channels_max: 6,
-        picture_min: (16, 16),
-        picture_max: (1920, 1088),
-        profiles: vec![Profile::High],
-        ring_bytes: None,
         ring_bytes_max: ByteLen::new(1 << 20),
-        planner: &Planner,
+        ..scripted::config()
     }
 }

@@ -4,6 +4,7 @@ mod ahead;
 mod announcing;
 mod broken;
 mod channels;
+mod config;
 mod encoding;
 mod explaining;
 mod fitting;
