@@ -34,12 +34,22 @@ impl Process {
         Self::start_for(command, LIFE_MAX)
     }
 
+    /// Stands for a program that was started in another way.
+    #[must_use]
+    pub fn of(child: Child) -> Self {
+        Self::of_for(child, "a program", LIFE_MAX)
+    }
+
     fn start_for(command: &mut Command, life_max: Duration) -> Self {
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} starts: {error}", program_of(command)));
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn();
+        let child = child.unwrap_or_else(|error| panic!("{program} starts: {error}"));
+        Self::of_for(child, &program, life_max)
+    }
+
+    fn of_for(child: Child, program: &str, life_max: Duration) -> Self {
         let (sender, ended) = channel();
-        let (pid, program) = (pid_of(&child), program_of(command));
+        let (pid, program) = (pid_of(&child), program.to_owned());
         let thread = thread::spawn(move || {
             if ended.recv_timeout(life_max) == Err(RecvTimeoutError::Timeout) {
                 eprintln!(
@@ -131,8 +141,8 @@ impl Process {
         }
     }
 
-    /// Reads lines of its standard error until one contains `wanted`; the rest goes on being read by the thread that is
-    /// answered.
+    /// Reads lines of its standard error until one contains `wanted`. The thread that is answered reads on, and has all
+    /// of it in the end.
     ///
     /// # Panics
     /// When it ends without such a line, or its standard error is no pipe.
@@ -143,7 +153,7 @@ impl Process {
             let count = lines.read_line(&mut said).expect("standard error is text");
             assert!(count > 0, "it ended without {wanted}: {said}");
         }
-        thread::spawn(move || String::from_utf8_lossy(&whole(lines)).into_owned())
+        thread::spawn(move || said + &String::from_utf8_lossy(&whole(lines)))
     }
 }
 
@@ -180,10 +190,6 @@ fn whole(mut pipe: impl Read) -> Vec<u8> {
     // What a pipe does not give any more, the exit code speaks for.
     let _ = pipe.read_to_end(&mut bytes);
     bytes
-}
-
-fn program_of(command: &Command) -> String {
-    command.get_program().to_string_lossy().into_owned()
 }
 
 fn pid_of(child: &Child) -> Pid {

@@ -10,7 +10,6 @@ use avpu_tests::vectors::session;
 use camera::{Camera, Stream, users};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 
 const MAIN: &str = "320x192";
@@ -72,12 +71,9 @@ fn two_channels_of_different_size_and_profile_decode_to_the_models_reconstructio
 fn a_second_daemon_is_refused_with_a_reason_and_never_opens_the_device() {
     let mut camera = Camera::new(None, "pace=free");
     let daemon = camera.daemon();
-    let mut second = camera.start("other-socket");
-    let status = second.wait().expect("it ends");
-    let mut said = String::new();
-    let mut errors = second.stderr.take().expect("a pipe");
-    errors.read_to_string(&mut said).expect("it can be read");
-    assert_eq!(status.code(), Some(5), "{said}");
+    let second = camera.start("other-socket").output();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(5), "{said}");
     assert!(
         said.contains("expected a free /dev/avpu, found it in use"),
         "{said}"

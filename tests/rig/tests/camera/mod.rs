@@ -3,15 +3,15 @@
 use avpu_model::ModelConfig;
 use avpu_rig::supervisor::{Settings, Supervisor};
 use avpu_tests::daemon::{Scratch, program};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use avpu_tests::process::Process;
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
 /// An ordinary user's number, and its group's.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -30,13 +30,13 @@ pub(crate) struct Camera {
 
 /// A daemon on it, killed when this value goes.
 pub(crate) struct Daemon {
-    child: Child,
-    log: Option<JoinHandle<String>>,
+    process: Process,
+    log: JoinHandle<String>,
 }
 
 /// An encoding client.
 pub(crate) struct Channel {
-    child: Child,
+    process: Process,
     stream: PathBuf,
 }
 
@@ -80,7 +80,7 @@ impl Camera {
     }
 
     /// Starts a daemon; it ends by itself when it cannot have the device.
-    pub(crate) fn start(&mut self, socket: &str) -> Child {
+    pub(crate) fn start(&mut self, socket: &str) -> Process {
         let mut command = self.command("avpud");
         command
             .args(["--socket", socket, "--cost-base-ns", COST_BASE_NS])
@@ -91,22 +91,14 @@ impl Camera {
             group = user.to_string();
             command.args(["--raw-groups", &group]);
         }
-        self.supervisor.start(command).expect("the daemon starts")
+        Process::of(self.supervisor.start(command).expect("the daemon starts"))
     }
 
     /// Starts a daemon and waits until it is ready.
     pub(crate) fn daemon(&mut self) -> Daemon {
-        let mut child = self.start("socket");
-        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut log = String::new();
-        while !log.contains(" ready ") {
-            let read = errors.read_line(&mut log).expect("the log can be read");
-            assert!(read > 0, "avpud ended before it was ready: {log}");
-        }
-        Daemon {
-            child,
-            log: Some(thread::spawn(move || rest_of(errors, log))),
-        }
+        let mut process = self.start("socket");
+        let log = process.stderr_until(" ready ");
+        Daemon { process, log }
     }
 
     /// Starts a client that encodes a moving pattern.
@@ -121,10 +113,9 @@ impl Camera {
             ))
             .arg(format!("AVPU:socket,name={name},gop=10,{keys}"))
             .stdout(Stdio::null());
-        Channel {
-            child: self.supervisor.start(command).expect("the client starts"),
-            stream,
-        }
+        let child = self.supervisor.start(command).expect("the client starts");
+        let process = Process::of(child);
+        Channel { process, stream }
     }
 
     /// Where its daemon listens.
@@ -158,23 +149,20 @@ impl Camera {
 
 impl Daemon {
     /// Ends it without a word.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+    pub(crate) fn kill(self) {
+        drop(self.process);
     }
 
     /// Asks it to end, and says how it did and what it told.
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
-        let pid = i32::try_from(self.child.id()).expect("process ids are positive");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
-        let status = self.child.wait().expect("it ends");
-        let log = self.log.take().map(JoinHandle::join);
-        (status, log.and_then(Result::ok).unwrap_or_default())
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.wait();
+        (status, self.log.join().expect("the reader does not panic"))
     }
 
     /// A line of its `/proc/PID/status`.
     pub(crate) fn status_line(&self, name: &str) -> String {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.process.pid());
         let status = fs::read_to_string(path).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.expect("the kernel says it")
@@ -184,31 +172,22 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Channel {
     /// Waits for the end of a client that must succeed; answers its stream.
     pub(crate) fn finish(mut self) -> Stream {
-        let status = self.child.wait().expect("the client ends");
+        let status = self.process.wait();
         assert!(status.success(), "the client ended with {status}");
         Stream(self.stream)
     }
 
     /// Ends it without a word.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+    pub(crate) fn kill(self) {
+        drop(self.process);
     }
 
     /// Waits for the end of a client whose daemon went away.
     pub(crate) fn abandon(mut self) {
-        self.child.wait().expect("the client ends");
+        self.process.wait();
     }
 }
 
@@ -251,10 +230,4 @@ pub(crate) fn users() -> Vec<Option<u32>> {
         avpu_tests::skip::skip("the daemon as the super-user", "this test is not run by it");
         vec![None]
     }
-}
-
-fn rest_of(mut errors: BufReader<ChildStderr>, mut log: String) -> String {
-    // What cannot be read of a log is missing from a message.
-    let _ = errors.read_to_string(&mut log);
-    log
 }
