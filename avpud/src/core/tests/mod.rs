@@ -14,6 +14,7 @@ mod importing;
 mod key_frames;
 mod leaving;
 mod liveness;
+mod long_running;
 mod noting;
 mod numbers;
 mod overload;

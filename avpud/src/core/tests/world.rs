@@ -59,7 +59,10 @@ impl World {
     }
 
     pub(super) fn with(config: BrokerConfig) -> Self {
-        let now = Micros::new(1_000_000);
+        Self::starting_at(Micros::new(1_000_000), config)
+    }
+
+    pub(super) fn starting_at(now: Micros, config: BrokerConfig) -> Self {
         Self {
             broker: Broker::new(config, now),
             now,
