@@ -151,8 +151,8 @@ impl Broker {
         if let (Some(owner), false) = (lease.owner, lease.possession == Possession::Held) {
             let lease = LeaseId::new(key.value());
             self.event(owner, Event::LeaseRevoked(LeaseRevoked { lease }));
-            self.arm_revocation();
         }
+        self.arm_revocation();
         self.push(Output::RevokeLease { lease: key, memory });
         self.retire(lease.memory, left_by);
     }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod announcing;
+mod at_once;
 mod broken;
 mod channels;
 mod config;
