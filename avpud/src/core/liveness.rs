@@ -81,6 +81,16 @@ impl Broker {
         self.arm_hunger();
     }
 
+    /// Frames come at another rate from now on, where any were expected.
+    pub(super) fn expect_other_rate(&mut self, key: ChannelKey) {
+        let now = self.now;
+        let at = self.channel(key).map(|channel| channel.starves_at(now));
+        if let Some(at) = at.filter(|_| self.hunger.remove(key)) {
+            self.hunger.insert(at, key);
+        }
+        self.arm_hunger();
+    }
+
     /// A channel is gone: nothing is expected of it.
     pub(super) fn expect_no_input(&mut self, key: ChannelKey) {
         self.hunger.remove(key);

@@ -120,8 +120,12 @@ impl Broker {
         channel.contract.change(share.period_us, now);
         let (fps, fps_out) = (parameters.fps, parameters.fps_out);
         channel.decimation.change(fps, fps_out);
+        let has_other_rate = channel.parameters.fps != fps;
         channel.parameters = parameters;
         self.arbiter.change(key, share, now);
+        if has_other_rate {
+            self.expect_other_rate(key);
+        }
         self.offer(key);
     }
 }

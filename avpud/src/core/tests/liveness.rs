@@ -5,8 +5,10 @@ use crate::core::event::SessionKey;
 use crate::job::JobFailure;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{CloseChannel, Page, ReleasePackets, Request, Unsubscribe, Watch};
-use avpu_proto::types::{ChannelId, ChannelState, Join, Sequence, SubscriptionId};
+use avpu_proto::request::{
+    CloseChannel, Page, Reconfigure, ReleasePackets, Request, Unsubscribe, Watch,
+};
+use avpu_proto::types::{ChannelId, ChannelState, FrameRate, Join, Sequence, SubscriptionId};
 
 /// Of a channel with 25 pictures a second.
 const PERIOD_US: u64 = 40_000;
@@ -69,6 +71,34 @@ fn a_channel_without_frames_is_starved_after_three_periods_and_wakes_nobody_agai
         ChannelState::Running,
     ];
     assert_eq!(told(&mut world, watcher), all);
+}
+
+#[test]
+fn a_channel_whose_rate_is_changed_starves_by_the_new_one() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    world.submit(app, channel, address);
+    world.finish(5_000, 100);
+    told(&mut world, app);
+    let change = |world: &mut World, num, den| {
+        let change = Reconfigure {
+            channel,
+            fps: Some(FrameRate { num, den }),
+            ..Reconfigure::default()
+        };
+        let reply = world.ask(app, Request::Reconfigure(change));
+        assert!(matches!(reply, Reply::Reconfigured(_)), "{reply:?}");
+    };
+    change(&mut world, 1, 1);
+    wait(&mut world, 3_000_000 - 1);
+    assert_eq!(told(&mut world, app), [], "three periods are not over");
+    change(&mut world, 25, 1);
+    wait(&mut world, 3 * PERIOD_US);
+    assert_eq!(told(&mut world, app), [ChannelState::Starved]);
+    // Another rate does not feed it.
+    change(&mut world, 1, 1);
+    wait(&mut world, 10_000_000);
+    assert_eq!(told(&mut world, app), []);
 }
 
 #[test]
