@@ -9,17 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 const SEEDS: u64 = 400;
 const OPS: usize = 500;
 /// What is too rare for so few worlds.
-const RARE: [(Subject, &str); 10] = [
-    (Subject::Granted, "release quarantine"),
-    (Subject::Granted, "import"),
-    (Subject::Refused, "no-capacity"),
-    (Subject::Refused, "no-credit"),
-    (Subject::Refused, "engine-offline"),
+const RARE: [(Subject, &str); 6] = [
     (Subject::Refused, "shutting-down"),
     (Subject::End, "shutdown"),
     (Subject::End, "queue full"),
     (Subject::End, "revoked"),
-    (Subject::End, "engine reset"),
+    (Subject::End, "encoder offline"),
+    (Subject::Happened, "encoder given up"),
 ];
 
 fn run(seed: u64) -> Outcome {

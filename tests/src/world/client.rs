@@ -5,16 +5,19 @@ use crate::world::ring::RingMemory;
 use crate::world::{ARENA, WINDOW};
 use avpu_proto::decode::{self, DecodeError};
 use avpu_proto::event::{Event, Packet};
-use avpu_proto::frame::{Decoder, Header, Kind, RequestId, encode_request};
+use avpu_proto::frame::{Decoder, Header, Kind, RequestId, encode_request_with};
 use avpu_proto::record::Record;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{
-    CloseChannel, Drain, Explain, Fits, Flush, LeaseBuffers, Page, ParameterSets, Reconfigure,
-    RegisterRegion, ReleasePackets, ReleaseQuarantine, Request, RequestIdr, Reset, Resume,
-    ReturnLease, Revoke, Submit, Subscribe, UnregisterRegion, Unsubscribe, UserData, Watch,
+    CloseChannel, Drain, Explain, Fits, Flush, ImportBuffer, LeaseBuffers, Page, ParameterSets,
+    Reconfigure, RegisterRegion, ReleasePackets, ReleaseQuarantine, Request, RequestIdr, Reset,
+    Resume, ReturnLease, Revoke, Submit, Subscribe, UnregisterRegion, Unsubscribe, UserData, Watch,
 };
-use avpu_proto::types::{Address, Bytes, ChannelId, LeaseId, RegionId, Sequence, SubscriptionId};
+use avpu_proto::types::{
+    Address, Bytes, ChannelId, FrameRate, LeaseId, RegionId, Sequence, SubscriptionId,
+};
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES};
+use avpud::core::time::Micros;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -22,6 +25,8 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub(super) struct Client {
     channels: Vec<ChannelId>,
+    /// Time between two frames of each, as it was told.
+    periods: Vec<(ChannelId, u64)>,
     addresses: Vec<Address>,
     /// Those that it has submitted and not got back.
     busy: Vec<Address>,
@@ -38,13 +43,30 @@ pub(super) struct Client {
     request_next: RequestId,
     /// It takes no bytes from its socket.
     pub(super) asleep: bool,
+    /// It gives packets back as they come.
+    reads: bool,
+    /// What it feeds a channel by itself.
+    pub(super) camera: Option<Camera>,
     cookie: u64,
 }
 
+/// Frames that come by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Camera {
+    channel: ChannelId,
+    period_us: u64,
+    /// When the next one comes.
+    pub(super) next: Micros,
+    left: u16,
+}
+
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(reads: bool) -> Self {
         Self {
+            reads,
+            camera: None,
             channels: Vec::new(),
+            periods: Vec::new(),
             addresses: Vec::new(),
             busy: Vec::new(),
             submits: Vec::new(),
@@ -79,7 +101,9 @@ impl Client {
             let Some(request) = self.request(ask) else {
                 return bytes;
             };
-            encode_request(&mut bytes, id, &request).expect("requests fit a frame");
+            let descriptors = u8::from(matches!(request, Request::ImportBuffer(_)));
+            let encoded = encode_request_with(&mut bytes, id, descriptors, &request);
+            encoded.expect("requests fit a frame");
         }
         self.request_next = id.next();
         bytes
@@ -229,6 +253,7 @@ impl Client {
                 number: *number,
                 by_frame: *by_frame,
             }),
+            Ask::Import { len, .. } => Request::ImportBuffer(ImportBuffer { len_bytes: *len }),
             Ask::Trace { cursor } => Request::Trace(Page { cursor: *cursor }),
             Ask::Revoke { lease, grace_us } => Request::Revoke(Revoke {
                 lease: lease.resolve(&self.leases, LeaseId::new),
@@ -241,7 +266,7 @@ impl Client {
         })
     }
 
-    fn place(&self, place: Place) -> Address {
+    pub(super) fn place(&self, place: Place) -> Address {
         let own = |index| nth(&self.addresses, index).unwrap_or_default();
         let is_free = |address: &Address| !self.busy.contains(address);
         let free: Vec<Address> = self.addresses.iter().copied().filter(is_free).collect();
@@ -252,6 +277,43 @@ impl Client {
             Place::Arena(offset) => ARENA + offset,
             Place::Anywhere(address) => address,
         })
+    }
+
+    /// Feeds a channel from now on.
+    pub(super) fn feed(&mut self, now: Micros, index: u8, permille: u16, frames: u16) {
+        self.camera = nth(&self.periods, index).map(|(channel, period_us)| Camera {
+            channel,
+            period_us: (period_us * u64::from(permille) / 1000).max(1),
+            next: now,
+            left: frames,
+        });
+    }
+
+    /// The bytes of the frame that its camera has by now, if any.
+    pub(super) fn shoot(&mut self, now: Micros) -> Option<Vec<u8>> {
+        let camera = self.camera.as_mut().filter(|camera| camera.next <= now)?;
+        camera.next = camera.next.plus_us(camera.period_us);
+        camera.left -= 1;
+        let channel = camera.channel;
+        if camera.left == 0 || self.asleep || !self.channels.contains(&channel) {
+            self.camera = None;
+        }
+        let ask = Ask::Submit {
+            channel: Which::Any(channel.value()),
+            place: Place::Own(0),
+            force_idr: false,
+        };
+        (!self.asleep).then(|| self.ask(&ask))
+    }
+
+    /// Gives back what it has, where it does that.
+    pub(super) fn read(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.reads && !self.held.is_empty() {
+            let newest = u8::try_from(self.held.len() - 1).unwrap_or(u8::MAX);
+            bytes.extend(self.ask(&Ask::Release { nth: newest }));
+        }
+        bytes
     }
 
     /// Gives one thing back that it has; `None` when it has nothing.
@@ -337,7 +399,17 @@ impl Client {
             }
         }
         match reply {
-            Reply::ChannelOpened(opened) => self.channels.push(opened.channel),
+            Reply::ChannelOpened(opened) => {
+                self.channels.push(opened.channel);
+                let period_us = period_us(opened.fps);
+                self.periods.push((opened.channel, period_us));
+            }
+            Reply::Reconfigured(changed) => {
+                let mut periods = self.periods.iter_mut();
+                if let Some(known) = periods.find(|(of, _)| *of == changed.channel) {
+                    known.1 = period_us(changed.effective.fps);
+                }
+            }
             Reply::BuffersLeased(leased) => {
                 self.leases.push(leased.lease);
                 let addresses = leased.buffers.iter().map(|buffer| buffer.address);
@@ -375,4 +447,8 @@ impl Client {
             _ => {}
         }
     }
+}
+
+fn period_us(rate: FrameRate) -> u64 {
+    u64::from(rate.den) * 1_000_000 / u64::from(rate.num.max(1))
 }

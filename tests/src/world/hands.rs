@@ -5,7 +5,7 @@ use crate::world::seen::Subject;
 use crate::world::shell::{Shell, index};
 use avpu_proto::types::BufferAccess;
 use avpud::codec::join::join;
-use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output};
+use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output, SessionKey};
 use avpud::device::{Caching, Device, guard};
 use avpud::driver::Completion;
 use avpud::hw::cmdlist::AddressWord;
@@ -114,12 +114,16 @@ impl Shell {
                 let guards = self.inspect(memory);
                 self.answer(Input::MemoryReturned { memory, guards });
             }
-            Output::Import { import, .. } => {
-                // Clients of this world have no descriptors to send along.
-                let result = Err(NotImported::Unsupported("no buffers here".to_owned()));
+            Output::Import {
+                import,
+                session,
+                len,
+            } => {
+                let result = self.locate(session, len);
+                self.oracle.located(import, result.is_ok());
                 self.answer(Input::Imported { import, result });
             }
-            Output::ReleaseImport { .. } => unreachable!("nothing was imported"),
+            Output::ReleaseImport { import } => self.oracle.released_import(import),
             Output::Prepare(job) => self.prepare(&job),
             Output::Submit(job) => self.start(&job),
             Output::Deliver {
@@ -146,7 +150,7 @@ impl Shell {
                 }
                 let ok = report.result.is_ok();
                 if ok {
-                    self.oracle.engine_done();
+                    self.oracle.engine_done(self.now);
                 }
                 self.answer(Input::EngineReset { engine, ok });
             }
@@ -263,6 +267,17 @@ impl Shell {
         Ok(BufferAccess::None)
     }
 
+    /// Where the buffer lies whose descriptor came along.
+    fn locate(&mut self, session: SessionKey, len: ByteLen) -> Result<PhysRange, NotImported> {
+        let peered = self.peers.get_mut(index(session)).and_then(Option::as_mut);
+        let address = peered.and_then(|peered| peered.pipe.rider.take());
+        match address {
+            None | Some(0) => Err(NotImported::Failed("no buffer".to_owned())),
+            Some(address) => PhysRange::new(PhysAddr::new(address), len)
+                .map_err(|_| NotImported::Unsupported("too long a buffer".to_owned())),
+        }
+    }
+
     fn start(&mut self, job: &EncodeJob) {
         self.headers.push((job.id, job.header));
         self.engine.device().list = None;
@@ -320,7 +335,7 @@ impl Shell {
             outcome,
             ..
         } = completion;
-        self.oracle.engine_done();
+        self.oracle.engine_done(self.now);
         if let JobOutcome::Failed(_) = outcome {
             self.take_header(job);
             self.oracle.lost(channel, job);
@@ -360,7 +375,7 @@ impl Shell {
         let len = ring
             .filter(|_| !fails)
             .and_then(|ring| ring.write(tail, position, capacity.value(), &packet));
-        self.oracle.delivered(job, channel, len.is_some());
+        self.oracle.delivered(job, channel, len);
         len.map(ByteLen::new)
     }
 

@@ -19,9 +19,10 @@ macro_rules! names {
     };
 }
 
-names! { OPERATIONS, 14, operation, Op,
+names! { OPERATIONS, 15, operation, Op,
     Op::Pass { .. } => "pass",
     Op::Join { .. } => "join",
+    Op::Feed { .. } => "feed",
     Op::Ask { .. } => "ask",
     Op::AskHalf { .. } => "ask half",
     Op::Babble { .. } => "babble",
@@ -145,12 +146,15 @@ pub(super) const REFUSALS: [&str; 23] = [
 ];
 
 /// What is neither said nor asked.
-pub(super) const HAPPENED: [&str; 11] = [
+pub(super) const HAPPENED: [&str; 14] = [
     "picture started",
     "picture too large",
     "picture started again",
     "picture lost",
+    "IDR on demand",
     "register access failed",
+    "wait within a ticket",
+    "buffer imported",
     "client expelled",
     "encoder given up",
     "channel tuned",

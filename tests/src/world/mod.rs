@@ -7,6 +7,9 @@
 //! and payload. What is not: the kernel, and the loop that moves bytes, time and interrupts, which `shell` and `hands` do
 //! by the same rules.
 //!
+//! Every kind of operation, request, refusal, end of a frame and state is counted ([`Seen`]), so that a run can say what it
+//! has not shown.
+//!
 //! How sharp the oracle is: a lease that is given back while the encoder reads it shows within 20 seeds, a P picture
 //! behind a lost one within 30, a ring's tail that moves 600 bytes too little in the first. It takes six operations,
 //! six, and nineteen to show them. What needs a busy encoder does not show: for the order of deadlines and shares there

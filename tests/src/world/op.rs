@@ -25,6 +25,19 @@ pub enum Op {
         raw: bool,
         /// It is the super-user, who may take from others.
         root: bool,
+        /// It gives packets back as they come.
+        reads: bool,
+    },
+    /// A client feeds a channel of its own from now on, as a camera does.
+    Feed {
+        /// Which, by position.
+        who: u8,
+        /// Which channel, by position.
+        channel: u8,
+        /// Time from frame to frame, in thousandths of the channel's period.
+        permille: u16,
+        /// How many.
+        frames: u16,
     },
     /// A client asks for something.
     Ask {
@@ -203,6 +216,12 @@ pub enum Ask {
     ReleaseQuarantine {
         place: Place,
     },
+    /// A buffer of somebody else's comes along.
+    Import {
+        /// Where it turns out to lie; address 0: nowhere.
+        place: Place,
+        len: u32,
+    },
     /// A request of a later version.
     Unknown {
         number: u8,
@@ -220,7 +239,8 @@ impl Op {
                 seat: chance.byte(),
                 chunk: chance.pick(&[1, 3, 7, 60, 4096, 65536, 65536, 65536]),
                 raw: chance.once_in(2),
-                root: chance.once_in(6),
+                root: chance.once_in(4),
+                reads: chance.once_in(2),
             },
             12..=14 => Self::Leave { who: chance.byte() },
             15 => Self::SpuriousInterrupt,
@@ -244,6 +264,12 @@ impl Op {
                 asleep: chance.once_in(3),
             },
             26 if chance.once_in(20) => Self::ShutDown,
+            27..=34 => Self::Feed {
+                who: chance.byte(),
+                channel: chance.byte(),
+                permille: chance.pick(&[1000, 1000, 1000, 1000, 1001, 1300, 400, 50]),
+                frames: u16::try_from(1 + chance.below(40)).expect("small"),
+            },
             _ => Self::Ask {
                 who: chance.byte(),
                 ask: Ask::draw(chance),
@@ -327,7 +353,7 @@ impl Ask {
     /// What changes a running channel, asks about it, or takes something away.
     fn draw_control(chance: &mut impl Chance) -> Self {
         let channel = Which::draw(chance, 6);
-        match chance.below(16) {
+        match chance.below(21) {
             0 => Self::Fits {
                 wishes: (0..chance.below(4)).map(|_| open(chance)).collect(),
                 alone: chance.once_in(2),
@@ -353,9 +379,13 @@ impl Ask {
             14 => Self::Trace {
                 cursor: chance.below(100),
             },
-            15 if chance.once_in(2) => Self::Revoke {
-                lease: Which::draw(chance, 2),
+            15 | 18 => Self::Revoke {
+                lease: Which::draw(chance, 8),
                 grace_us: chance.below(30_000),
+            },
+            16 | 17 => Self::Import {
+                place: Place::draw_foreign(chance),
+                len: chance.below(0x2_0000),
             },
             _ => Self::ReleaseQuarantine {
                 place: Place::draw(chance),
@@ -417,6 +447,17 @@ impl Place {
             5 => Self::Beside(256),
             6 => Self::Beside(-4096),
             _ => Self::Own(chance.byte()),
+        }
+    }
+}
+
+impl Place {
+    /// Where memory of other drivers lies, or is said to.
+    fn draw_foreign(chance: &mut impl Chance) -> Self {
+        match chance.below(8) {
+            0 => Self::Anywhere(0),
+            1 => Self::draw(chance),
+            _ => Self::Window(chance.below(64) * 0x1_0000),
         }
     }
 }

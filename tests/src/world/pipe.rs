@@ -35,6 +35,10 @@ pub(super) struct Pipe {
     told: VecDeque<u8>,
     /// Descriptors on their way to the client, in order.
     pub(super) descriptors: VecDeque<Rc<RingMemory>>,
+    /// Where the buffers lie whose descriptors are on their way to the daemon, in order.
+    pub(super) riders: VecDeque<u32>,
+    /// Where the one lies whose descriptor came with the last request.
+    pub(super) rider: Option<u32>,
     /// The core knows of it.
     pub(super) in_core: bool,
     /// The client has closed its end.
@@ -65,6 +69,8 @@ impl Pipe {
             outbox: VecDeque::new(),
             told: VecDeque::new(),
             descriptors: VecDeque::new(),
+            riders: VecDeque::new(),
+            rider: None,
             in_core: false,
             hung_up: false,
         }
@@ -116,11 +122,19 @@ impl Pipe {
             Ok(None) => return self.nothing(),
             Err(_) => return Heard::Enough,
         };
-        if frame.header.kind != Kind::Request || frame.header.descriptors > 0 {
+        let decoded = decode::request(frame.body);
+        let takes_one = matches!(decoded, Ok(Request::ImportBuffer(_)));
+        if frame.header.kind != Kind::Request || (frame.header.descriptors > 0) != takes_one {
             return Heard::Enough;
         }
+        if takes_one {
+            let Some(rider) = self.riders.pop_front() else {
+                return Heard::Enough;
+            };
+            self.rider = Some(rider);
+        }
         let id = frame.header.id.number();
-        match decode::request(frame.body) {
+        match decoded {
             Ok(request) => Heard::Request(id, Some(request)),
             Err(DecodeError::UnknownMessage { .. }) => Heard::Request(id, None),
             Err(_) => Heard::Enough,

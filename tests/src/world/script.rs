@@ -1,7 +1,8 @@
 //! What happens in one world, from beginning to end: a list of operations, and what the hardware does wrong.
 
 use crate::world::chance::{Chance, Rng, Tape};
-use crate::world::op::{Ask, Op};
+use crate::world::op::{Ask, Op, Which};
+use avpu_proto::request::Reconfigure;
 use core::fmt::Write as _;
 
 /// A world's fate.
@@ -11,6 +12,8 @@ pub struct Script {
     pub seed: u64,
     /// The model's faults, in its own notation; empty for hardware that works.
     pub faults: String,
+    /// The daemon is set to allow little.
+    pub is_tight: bool,
     /// What happens, in order.
     pub ops: Vec<Op>,
 }
@@ -24,12 +27,18 @@ impl Script {
     pub fn draw(seed: u64, len: usize) -> Self {
         let mut rng = Rng::new(seed);
         let faults = faults(&mut rng);
+        let is_tight = rng.once_in(3);
         let len = len / 2 + usize::try_from(rng.below(1000)).expect("small") * len / 1000;
         let mut ops = Vec::with_capacity(len + 16);
         while ops.len() < len {
             extend(&mut ops, &mut rng);
         }
-        Self { seed, faults, ops }
+        Self {
+            seed,
+            faults,
+            is_tight,
+            ops,
+        }
     }
 
     /// The script that bytes stand for: the same bytes are the same script, and a small change of them is a small
@@ -38,6 +47,7 @@ impl Script {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut tape = Tape::new(bytes);
         let faults = faults(&mut tape);
+        let is_tight = tape.once_in(3);
         let mut ops = Vec::new();
         while !tape.is_used_up() && ops.len() < OPS_MAX {
             extend(&mut ops, &mut tape);
@@ -45,6 +55,7 @@ impl Script {
         Self {
             seed: 1,
             faults,
+            is_tight,
             ops,
         }
     }
@@ -80,12 +91,12 @@ fn extend(ops: &mut Vec<Op>, chance: &mut impl Chance) {
     // Most come to encode something.
     if joins && !chance.once_in(4) {
         let wish = crate::world::op::open(chance);
-        let own = crate::world::op::Which::Own(0);
+        let own = Which::Own(0);
         let asks = [
             Ask::Open(wish),
             Ask::Lease {
                 channel: own,
-                count: 2,
+                count: 4,
             },
             Ask::Subscribe {
                 channel: own,
@@ -95,6 +106,45 @@ fn extend(ops: &mut Vec<Op>, chance: &mut impl Chance) {
             },
         ];
         ops.extend(asks.map(|ask| Op::Ask { who: NEWEST, ask }));
+        if chance.once_in(2) {
+            ops.push(Op::Feed {
+                who: NEWEST,
+                channel: 0,
+                permille: 1000,
+                frames: 30,
+            });
+        }
+        return;
+    }
+    if !joins && chance.once_in(40) {
+        rebuild(ops, chance);
+    }
+}
+
+/// Somebody drains a channel, makes another of it and lets it go on.
+fn rebuild(ops: &mut Vec<Op>, chance: &mut impl Chance) {
+    let (who, channel) = (chance.byte(), Which::Own(chance.byte()));
+    let size = crate::world::op::open(chance);
+    let changes = Reconfigure {
+        width: size.width,
+        height: size.height,
+        profile: chance.once_in(3).then_some(size.profile),
+        ..Reconfigure::default()
+    };
+    let asks = [
+        Ask::Drain {
+            channel,
+            keep: true,
+        },
+        Ask::Reconfigure { channel, changes },
+        Ask::Resume { channel },
+        Ask::Lease { channel, count: 2 },
+    ];
+    for ask in asks {
+        ops.push(Op::Ask { who, ask });
+        ops.push(Op::Pass {
+            us: chance.below(40_000),
+        });
     }
 }
 

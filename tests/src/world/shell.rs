@@ -8,7 +8,7 @@ use crate::world::client::Client;
 use crate::world::flaky::Flaky;
 use crate::world::hands::Channel;
 use crate::world::kinds;
-use crate::world::op::Op;
+use crate::world::op::{Ask, Op, Place, Which, nth};
 use crate::world::oracle::Oracle;
 use crate::world::pipe::{Heard, Pipe};
 use crate::world::seen::Subject;
@@ -19,7 +19,7 @@ use avpud::config::Config;
 use avpud::core::Broker;
 use avpud::core::config::BrokerConfig;
 use avpud::core::event::{Input, Peer, SessionKey};
-use avpud::core::role::Members;
+use avpud::core::role::{ClientLimits, Members};
 use avpud::core::time::Micros;
 use avpud::device::model::VirtualModel;
 use avpud::device::{Capabilities, Device};
@@ -77,14 +77,14 @@ impl Shell {
             options = format!("{options},fault={}", script.faults);
         }
         let model = VirtualModel::new(&options, &[window], None).expect("a model");
-        let config = config(model.capabilities(), window);
+        let config = config(model.capabilities(), window, script.is_tight);
         let now = Micros::new(1_000_000);
         let channels = usize::from(config.channels_max);
         let mut engine = Engine::bring_up(Wrapped(Flaky::new(model))).expect("the model answers");
         engine.device().model().advance_to(1_000_000);
         Self {
             now,
-            oracle: Oracle::new(config.arena, !script.faults.is_empty()),
+            oracle: Oracle::new(config.arena, config.cost),
             broker: Broker::new(config, now),
             engine,
             trace: Trace::new(),
@@ -119,13 +119,20 @@ impl Shell {
                 chunk,
                 raw,
                 root,
-            } => self.join(*seat, *chunk, *raw, *root),
-            Op::Ask { who, ask } => {
+                reads,
+            } => self.join(*seat, *chunk, (*raw, *root), *reads),
+            Op::Feed {
+                who,
+                channel,
+                permille,
+                frames,
+            } => {
+                let now = self.now;
                 if let Some(peered) = self.someone(*who) {
-                    let bytes = peered.client.ask(ask);
-                    peered.pipe.send(&bytes);
+                    peered.client.feed(now, *channel, *permille, *frames);
                 }
             }
+            Op::Ask { who, ask } => self.ask(*who, ask),
             Op::AskHalf { who, ask, len } => {
                 if let Some(peered) = self.someone(*who) {
                     let bytes = peered.client.ask(ask);
@@ -160,7 +167,6 @@ impl Shell {
             Op::FailSetUp => self.next_set_up_fails = true,
             Op::FailDelivery => self.next_delivery_fails = true,
             Op::FailDevice { after } => {
-                self.oracle.hardware_fails = true;
                 self.engine.device().fail_after(*after);
             }
             Op::ShutDown => {
@@ -174,6 +180,7 @@ impl Shell {
     pub(super) fn wind_up(mut self) -> Outcome {
         for peered in self.peers.iter_mut().flatten() {
             peered.client.asleep = false;
+            peered.client.camera = None;
         }
         self.rest();
         self.oracle.check_settled();
@@ -234,7 +241,50 @@ impl Shell {
         self.peers.get_mut(index)?.as_mut()
     }
 
-    fn join(&mut self, seat: u8, chunk: u32, raw: bool, root: bool) {
+    /// A client asks; who takes things from others means one that there is.
+    fn ask(&mut self, who: u8, ask: &Ask) {
+        let ask = match *ask {
+            Ask::Revoke {
+                lease: Which::Own(index),
+                grace_us,
+            } => Ask::Revoke {
+                lease: Which::Any(nth(&self.oracle.lent(), index).unwrap_or(0)),
+                grace_us,
+            },
+            Ask::ReleaseQuarantine {
+                place: Place::Own(index),
+            } => Ask::ReleaseQuarantine {
+                place: Place::Anywhere(nth(&self.oracle.taken_back, index).unwrap_or(0)),
+            },
+            _ => ask.clone(),
+        };
+        if let Some(peered) = self.someone(who) {
+            if let Ask::Import { place, .. } = ask {
+                let address = peered.client.place(place);
+                peered.pipe.riders.push_back(address.value());
+            }
+            let bytes = peered.client.ask(&ask);
+            peered.pipe.send(&bytes);
+        }
+    }
+
+    /// Every camera that has a frame by now submits it.
+    fn shoot(&mut self) {
+        let now = self.now;
+        for peered in self.peers.iter_mut().flatten() {
+            if let Some(bytes) = peered.client.shoot(now).filter(|_| !peered.pipe.hung_up) {
+                peered.pipe.send(&bytes);
+            }
+        }
+    }
+
+    /// When the next frame of a camera comes.
+    fn next_frame(&self) -> Option<Micros> {
+        let cameras = self.peers.iter().flatten().filter_map(|p| p.client.camera);
+        cameras.map(|camera| camera.next).min()
+    }
+
+    fn join(&mut self, seat: u8, chunk: u32, (raw, root): (bool, bool), reads: bool) {
         let index = usize::from(seat) % self.peers.len();
         if self.peers.get(index).is_none_or(Option::is_some) {
             return;
@@ -246,7 +296,7 @@ impl Shell {
             gid: u32::from(raw),
         };
         let peered = Peered {
-            client: Client::new(),
+            client: Client::new(reads),
             pipe: Pipe::new(peer, chunk),
         };
         self.newest = index;
@@ -260,7 +310,12 @@ impl Shell {
         while !self.finished {
             let device = self.engine.device().model().next_event_us();
             let look = self.watched.map(|(_, at, _)| at);
-            let due = [device.map(Micros::new), look, self.broker.poll_timeout()];
+            let due = [
+                device.map(Micros::new),
+                look,
+                self.broker.poll_timeout(),
+                self.next_frame(),
+            ];
             let Some(at) = due.into_iter().flatten().min().filter(|at| *at <= end) else {
                 break;
             };
@@ -268,6 +323,7 @@ impl Shell {
             self.engine.device().model().advance_to(self.now.value());
             self.take_interrupts();
             self.look();
+            self.shoot();
             if self.broker.poll_timeout().is_some_and(|at| at <= self.now) {
                 self.idle_wakes += 1;
                 assert!(
@@ -368,6 +424,9 @@ impl Shell {
             peered.pipe.take(&mut bytes);
             moved |= !bytes.is_empty();
             peered.client.hear(&bytes, &mut peered.pipe.descriptors);
+            let bytes = peered.client.read();
+            moved |= !bytes.is_empty();
+            peered.pipe.send(&bytes);
         }
         moved
     }
@@ -433,6 +492,7 @@ impl Shell {
                 self.act(output);
             }
             let Some(session) = self.departed.pop() else {
+                self.oracle.check_states(self.now);
                 break;
             };
             self.oracle.closed(session);
@@ -461,7 +521,7 @@ fn range(start: u32, len: u32) -> PhysRange {
 }
 
 /// What the daemon is told: a machine with a window that privileged clients may use, and room for few.
-fn config(device: &Capabilities, window: PhysRange) -> BrokerConfig {
+fn config(device: &Capabilities, window: PhysRange, is_tight: bool) -> BrokerConfig {
     let settings = Config {
         raw: Members {
             uids: Vec::new(),
@@ -476,11 +536,29 @@ fn config(device: &Capabilities, window: PhysRange) -> BrokerConfig {
         channels_max: 6,
         ring_bytes_max: ByteLen::new(1 << 20),
     };
+    let plain = broker_config(&settings, device, &machine);
+    let (load_max_permille, client_limits) = match is_tight {
+        false => (plain.load_max_permille, plain.client_limits.clone()),
+        true => (80, few()),
+    };
     BrokerConfig {
+        load_max_permille,
+        client_limits,
         epoch: Epoch::new(1),
         pid: 1,
         dma_buf_import: false,
         patience_us: 100_000,
-        ..broker_config(&settings, device, &machine)
+        ..plain
+    }
+}
+
+/// Limits that are soon reached.
+fn few() -> ClientLimits {
+    ClientLimits {
+        channels: 2,
+        lease_bytes: ByteLen::new(0x20_0000),
+        frames: 3,
+        packets: 5,
+        ..ClientLimits::default()
     }
 }

@@ -176,10 +176,11 @@ fn show(options: &Options, seed: u64, failure: &Failure) {
     });
     let only = chosen(&kept);
     println!(
-        "cut down from {} operations to {}; hardware faults: {:?}",
+        "cut down from {} operations to {}; hardware faults: {:?}, tight limits: {}",
         numbers.len(),
         only.len(),
-        all.faults
+        all.faults,
+        all.is_tight
     );
     let whole = script(&Options { only: None, ..one }, seed);
     for &number in &only {

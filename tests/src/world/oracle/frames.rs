@@ -15,19 +15,35 @@ impl Oracle {
         let frame = Frame {
             address: submit.address.value(),
             accepted: self.now,
+            force_idr: submit.force_idr,
             is_started: false,
             job: None,
         };
         let key = (session, submit.channel, number);
         let before = self.frames.insert(key, frame);
         assert!(before.is_none(), "a frame is accepted twice");
+        let now = self.now;
+        let view = self.channel_of(submit.channel);
+        view.promise.accept(now);
+        view.vitals.feed(now);
     }
 
     pub(super) fn ended(&mut self, session: SessionKey, released: &SourceReleased) {
         let key = (session, released.channel, released.frame);
-        let accepted = self.frames.remove(&key);
-        assert!(accepted.is_some(), "a frame ends twice: {key:?}");
+        let frame = self.frames.remove(&key);
+        let frame = frame.unwrap_or_else(|| panic!("a frame ends twice: {key:?}"));
         self.seen.count(Subject::End, kinds::end(&released.end));
+        let (now, is_still) = (self.now, self.is_still(released.channel));
+        let view = self.channel_of(released.channel);
+        view.forced |= frame.force_idr && matches!(released.end, FrameEnd::Dropped(_));
+        if matches!(released.end, FrameEnd::Failed(_)) && !frame.is_started {
+            view.vitals.lose(None);
+        }
+        if is_still {
+            view.promise.rest(now);
+        }
+        view.vitals.end(now);
+        self.calm_down();
         if let FrameEnd::Encoded { sequence } = released.end {
             self.learn_sequence(released.channel, sequence.value());
         }

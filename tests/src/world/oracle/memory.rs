@@ -4,7 +4,7 @@ use crate::world::oracle::Oracle;
 use crate::world::oracle::view::ChannelView;
 use crate::world::seen::Subject;
 use avpu_proto::types::ChannelId;
-use avpud::core::event::LeaseKey;
+use avpud::core::event::{ImportKey, LeaseKey};
 use avpud::job::ChannelKey;
 use avpud::mem::addr::{ByteLen, PhysRange};
 
@@ -15,18 +15,27 @@ impl Oracle {
         id: ChannelId,
         memory: PhysRange,
         ring_bytes: ByteLen,
+        macroblocks: u32,
     ) {
         self.check_free(memory);
         assert!(ring_bytes.value().is_power_of_two());
-        let view = ChannelView::new(id, memory, ring_bytes.value());
+        let view = ChannelView::new(id, memory, ring_bytes.value(), macroblocks);
         let before = self.channels.insert(channel, view);
         assert!(before.is_none(), "a channel's slot is used twice");
     }
 
-    pub(super) fn check_rebuild(&mut self, channel: ChannelKey, memory: PhysRange, old: PhysRange) {
+    pub(super) fn check_rebuild(
+        &mut self,
+        channel: ChannelKey,
+        memory: PhysRange,
+        old: PhysRange,
+        macroblocks: u32,
+    ) {
         self.check_free(memory);
-        let view = self.channels.get(&channel).expect("a live channel");
+        let view = self.channels.get_mut(&channel).expect("a live channel");
         assert_eq!(view.memory, old);
+        // Where that fails its pictures are smaller than is counted here, and take no longer.
+        view.macroblocks = view.macroblocks.max(macroblocks);
         self.check_not_in_flight(channel);
     }
 
@@ -45,12 +54,31 @@ impl Oracle {
 
     pub(super) fn check_take_back(&mut self, lease: LeaseKey, memory: PhysRange) {
         assert_eq!(self.leases.remove(&lease), Some(memory));
+        self.taken_back.push(memory.start().value());
         if let Some(job) = self.in_flight.filter(|_| !self.offline) {
             assert!(
                 !job.source.overlaps(memory),
                 "a lease is taken back while the encoder reads it"
             );
         }
+    }
+
+    /// Numbers of all leases.
+    pub(in crate::world) fn lent(&self) -> Vec<u32> {
+        self.leases.keys().map(|lease| lease.value()).collect()
+    }
+
+    /// It was said where an imported buffer lies, or that it does not.
+    pub(in crate::world) fn located(&mut self, import: ImportKey, found: bool) {
+        if found {
+            assert!(self.imports.insert(import), "a buffer is imported twice");
+            self.seen.count(Subject::Happened, "buffer imported");
+        }
+    }
+
+    /// Nobody refers to an imported buffer any more.
+    pub(in crate::world) fn released_import(&mut self, import: ImportKey) {
+        assert!(self.imports.remove(&import), "a buffer is let go twice");
     }
 
     fn check_not_in_flight(&self, channel: ChannelKey) {

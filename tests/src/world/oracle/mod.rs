@@ -3,8 +3,11 @@
 //! Each file beside this one has one subject and looks at the same [`Oracle`]; here is what tells them what happens.
 
 mod frames;
+mod keyframes;
+mod liveness;
 mod memory;
 mod pictures;
+mod promises;
 mod readers;
 mod view;
 
@@ -13,11 +16,11 @@ use crate::world::oracle::view::{ChannelView, Frame, ReaderView};
 use crate::world::seen::{Seen, Subject};
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::Request;
-use avpu_proto::types::{ChannelId, FrameNumber, LeaseId, SubscriptionId};
-use avpud::core::event::{Attach, LeaseKey, Note, Output, SessionKey};
+use avpu_proto::request::{Request, Reset, Resume, Subscribe};
+use avpu_proto::types::{ChannelId, ChannelState, FrameNumber, LeaseId, SubscriptionId};
+use avpud::core::event::{Attach, ImportKey, LeaseKey, Note, Output, SessionKey};
 use avpud::core::time::Micros;
-use avpud::job::{ChannelKey, EncodeJob};
+use avpud::job::{ChannelKey, CostTable, EncodeJob};
 use avpud::mem::addr::PhysRange;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,20 +38,31 @@ pub(super) struct Oracle {
     readers: BTreeMap<SubscriptionId, ReaderView>,
     /// Leases of which it was said that they will be taken back.
     revoking: BTreeSet<(SessionKey, LeaseId)>,
+    /// Imported buffers that nobody was told to let go.
+    imports: BTreeSet<ImportKey>,
+    /// Where memory lies that was taken back lately.
+    pub(super) taken_back: Vec<u32>,
     /// What the hardware works on; also while it is being reset.
     pub(super) in_flight: Option<EncodeJob>,
-    /// The encoder does not do what it should, so that no promise about time can be kept.
-    pub(super) hardware_fails: bool,
+    /// When it was begun.
+    begun: Micros,
+    cost: Option<CostTable>,
+    /// A picture took longer than it should, and something waits ever since: no promise about time can be kept.
+    disturbed: bool,
+    /// Connections that are told the states of all channels.
+    watching: BTreeSet<SessionKey>,
+    /// What owners and those who watch were told last.
+    heard: BTreeMap<(SessionKey, ChannelId), ChannelState>,
     /// The encoder was given up: nothing is safe and nothing matters.
     pub(super) offline: bool,
     pub(super) seen: Seen,
 }
 
 impl Oracle {
-    pub(super) fn new(arena: PhysRange, hardware_fails: bool) -> Self {
+    pub(super) fn new(arena: PhysRange, cost: CostTable) -> Self {
         Self {
             arena: Some(arena),
-            hardware_fails,
+            cost: Some(cost),
             ..Self::default()
         }
     }
@@ -63,6 +77,15 @@ impl Oracle {
         self.frames.retain(|(owner, _, _), _| *owner != session);
         self.readers.retain(|_, reader| reader.session != session);
         self.revoking.retain(|(holder, _)| *holder != session);
+        self.watching.remove(&session);
+        self.heard.retain(|(by, _), _| *by != session);
+        for view in self.channels.values_mut() {
+            view.key_frames.forget(session);
+            if view.owner.take_if(|owner| *owner == session).is_some() {
+                view.vitals.is_leaving = true;
+            }
+        }
+        self.calm_down();
     }
 
     /// The daemon heard a request; `None`: one of a later version.
@@ -71,6 +94,13 @@ impl Oracle {
         assert_eq!(before, None, "the script reuses an id");
         match request {
             Some(Request::ReleasePackets(release)) => self.released(session, release),
+            Some(Request::CloseChannel(which)) => {
+                let mut views = self.channels.values_mut();
+                let view = views.find(|view| view.id == which.channel);
+                if let Some(view) = view.filter(|view| view.owner == Some(session)) {
+                    view.vitals.is_leaving = true;
+                }
+            }
             Some(Request::Unsubscribe(which)) => {
                 let of = which.subscription;
                 self.readers
@@ -102,14 +132,20 @@ impl Oracle {
                 id,
                 memory,
                 ring_bytes,
-                ..
-            } => self.check_create(*channel, *id, *memory, *ring_bytes),
+                setup,
+            } => {
+                let macroblocks = setup.geometry.coded().macroblocks();
+                self.check_create(*channel, *id, *memory, *ring_bytes, macroblocks);
+            }
             Output::RebuildChannel {
                 channel,
                 memory,
                 old,
-                ..
-            } => self.check_rebuild(*channel, *memory, *old),
+                setup,
+            } => {
+                let macroblocks = setup.geometry.coded().macroblocks();
+                self.check_rebuild(*channel, *memory, *old, macroblocks);
+            }
             Output::TuneChannel { channel, .. } => self.check_tune(*channel),
             Output::DestroyChannel { channel, memory } => self.check_destroy(*channel, *memory),
             Output::GrantLease { lease, memory } => {
@@ -133,8 +169,8 @@ impl Oracle {
             Output::Import { .. }
             | Output::ReleaseImport { .. }
             | Output::Discard { .. }
-            | Output::Reset { .. }
             | Output::Finished { .. } => {}
+            Output::Reset { .. } => self.disturbed = true,
         }
     }
 
@@ -147,6 +183,8 @@ impl Oracle {
             Note::PictureTooLarge { channel, job, .. } => {
                 let view = self.channels.get_mut(channel).expect("a live channel");
                 assert_eq!(view.again.replace(*job), None, "one attempt at a time");
+                view.vitals.retry(*job);
+                view.promise.suspend();
                 self.seen.count(Subject::Happened, "picture too large");
             }
             _ => {}
@@ -161,6 +199,7 @@ impl Oracle {
             self.frames
         );
         assert!(self.asked.is_empty(), "no reply to {:?}", self.asked);
+        assert!(self.imports.is_empty(), "imports left: {:?}", self.imports);
         if !self.offline {
             assert!(self.leases.is_empty(), "leases left: {:?}", self.leases);
             let left: Vec<_> = self.channels.keys().collect();
@@ -200,15 +239,40 @@ impl Oracle {
                 self.accepted(session, &submit, accepted.frame);
             }
             Reply::ChannelOpened(opened) => {
-                self.channel_of(opened.channel).deadline_us = u64::from(opened.deadline_us);
+                let view = self.channel_of(opened.channel);
+                view.owner = Some(session);
+                view.name.clone_from(&opened.name);
+                self.agree(opened.channel, opened);
             }
-            Reply::Reconfigured(changed) => {
-                let deadline_us = u64::from(changed.effective.deadline_us);
-                self.channel_of(changed.channel).deadline_us = deadline_us;
-            }
+            Reply::Reconfigured(changed) => self.agree(changed.channel, &changed.effective),
             Reply::Subscribed(subscribed) => {
                 assert!(matches!(attach, Attach::Ring(_)));
-                self.subscribed(session, subscribed);
+                let Request::Subscribe(Subscribe { join, .. }) = request else {
+                    panic!("expected the reply to a subscribe, found that to {request:?}");
+                };
+                self.subscribed(session, subscribed, join);
+            }
+            Reply::IdrPromised(promised) => {
+                let Request::RequestIdr(which) = request else {
+                    panic!("expected the reply to a request for an IDR, found that to {request:?}");
+                };
+                self.promised(session, &which, promised);
+            }
+            Reply::Done => self.check_done(session, &request),
+            _ => {}
+        }
+    }
+
+    /// What was asked is done, or will be.
+    fn check_done(&mut self, session: SessionKey, request: &Request) {
+        let now = self.now;
+        match request {
+            Request::Watch(watch) => self.watch(session, watch.on),
+            Request::Drain(which) => self.channel_of(which.channel).vitals.drain(which.keep),
+            Request::Resume(Resume { channel }) | Request::Reset(Reset { channel }) => {
+                let view = self.channel_of(*channel);
+                view.vitals.resume(now);
+                view.key_frames.expect_anyhow();
             }
             _ => {}
         }
@@ -229,16 +293,12 @@ impl Oracle {
             Event::Gap(gap) => self.check_gap(gap),
             Event::EndOfStream(end) => {
                 if let Some(subscription) = end.subscription {
-                    let reader = self.readers.remove(&subscription);
-                    assert!(reader.is_some_and(|r| r.session == session));
+                    self.check_end(session, subscription, end.packets);
                 }
             }
-            Event::ChannelChanged(changed) => {
-                self.seen
-                    .count(Subject::State, kinds::state(&changed.state));
-            }
+            Event::ChannelChanged(changed) => self.check_state(session, changed),
             Event::TicketBreached(breach) => {
-                assert!(self.hardware_fails, "a promise is broken: {breach:?}");
+                assert!(self.disturbed, "a promise is broken: {breach:?}");
             }
             Event::LeaseRevoking(notice) => {
                 self.revoking.insert((session, notice.lease));

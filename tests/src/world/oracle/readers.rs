@@ -2,22 +2,41 @@
 
 use crate::world::oracle::Oracle;
 use crate::world::oracle::view::{InRing, ReaderView};
-use avpu_proto::event::{Gap, Packet};
+use avpu_proto::event::{Gap, GapReason, Packet};
 use avpu_proto::reply::Subscribed;
 use avpu_proto::request::ReleasePackets;
-use avpu_proto::types::{self, SubscriptionId};
+use avpu_proto::types::{self, ChannelId, Join, SubscriptionId};
 use avpud::core::event::SessionKey;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 impl Oracle {
-    pub(super) fn subscribed(&mut self, session: SessionKey, subscribed: &Subscribed) {
+    pub(super) fn subscribed(&mut self, session: SessionKey, subscribed: &Subscribed, join: Join) {
+        if join == Join::DemandIdr {
+            self.demanded(session, subscribed);
+        }
+        let view = self.channel_of(subscribed.channel);
+        let first = Some(subscribed.first.value());
+        let past = view
+            .packets
+            .iter()
+            .skip_while(|packet| packet.sequence != first);
+        let past_bytes: u32 = past.map(|packet| packet.len_bytes).sum();
+        assert!(
+            past_bytes <= view.preroll_bytes,
+            "a reader is sent {past_bytes} bytes of the past, expected at most {}",
+            view.preroll_bytes
+        );
         let view = ReaderView {
             session,
             channel: subscribed.channel,
             credits: subscribed.credits,
-            outstanding: BTreeSet::new(),
+            outstanding: BTreeMap::new(),
             next: None,
             needs_idr: true,
+            place: None,
+            follows: false,
+            overwritten: None,
+            gap_end: None,
         };
         let before = self.readers.insert(subscribed.subscription, view);
         assert!(before.is_none(), "a subscription's number is used twice");
@@ -26,7 +45,7 @@ impl Oracle {
     pub(super) fn released(&mut self, session: SessionKey, release: &ReleasePackets) {
         let last = release.sequence.value();
         if let Some(reader) = self.reader_of(session, release.subscription) {
-            reader.outstanding.retain(|sequence| *sequence > last);
+            reader.outstanding.retain(|sequence, _| *sequence > last);
         }
     }
 
@@ -34,7 +53,52 @@ impl Oracle {
         let reader = self.readers.get_mut(&gap.subscription);
         let reader = reader.expect("a gap of a reader");
         assert!(gap.count > 0, "a gap of nothing");
+        assert_eq!(reader.gap_end, None, "one gap is told in two: {gap:?}");
+        let (first, place) = (gap.first.value(), reader.place);
+        if gap.reason == GapReason::Lost {
+            // Pictures without a number were lost before the packet that comes next.
+            assert_eq!(place, Some(first), "{gap:?}");
+            reader.gap_end = Some(first);
+        } else {
+            let missed = reader.overwritten.take().or(place);
+            assert_eq!(
+                missed,
+                Some(first),
+                "another packet was missed first: {gap:?}"
+            );
+            reader.gap_end = Some(first.wrapping_add(gap.count));
+            reader.follows = false;
+        }
         reader.next = None;
+        reader.place = reader.gap_end;
+    }
+
+    /// What lies before the tail of a ring is lost to those who have not given it back.
+    pub(super) fn overwrite(&mut self, id: ChannelId, tail: u32) {
+        for reader in self.readers.values_mut().filter(|r| r.channel == id) {
+            let claims = reader.outstanding.iter_mut();
+            let is_lost = |(position, len_bytes): (u32, u32)| {
+                len_bytes > 0 && position.wrapping_sub(tail) >= 1 << 31
+            };
+            for (sequence, (_, len_bytes)) in claims.filter(|(_, place)| is_lost(**place)) {
+                *len_bytes = 0;
+                // Who waits for an IDR already missed something before.
+                if reader.follows {
+                    reader.overwritten.get_or_insert(*sequence);
+                }
+            }
+        }
+    }
+
+    /// No packet follows: what the reader was not sent it was told of.
+    pub(super) fn check_end(&mut self, session: SessionKey, id: SubscriptionId, packets: u32) {
+        let reader = self.readers.remove(&id).expect("the end of a reader");
+        assert_eq!(reader.session, session);
+        let end = reader.gap_end.or(reader.next);
+        assert!(
+            end.is_none_or(|end| end == packets),
+            "{id:?} was told of packets up to {end:?} of {packets}"
+        );
     }
 
     pub(super) fn reader_of(
@@ -55,6 +119,9 @@ impl Oracle {
             Some(next) => assert_eq!(sequence, next, "a packet is missing without a gap"),
             None => reader.needs_idr = true,
         }
+        if let Some(end) = reader.gap_end.take() {
+            assert_eq!(sequence, end, "a gap does not say what was missed");
+        }
         assert!(
             !reader.needs_idr || packet.last || packet.kind == types::PictureKind::Idr,
             "a reader starts with a picture that refers to another"
@@ -62,8 +129,12 @@ impl Oracle {
         // Who waits for an IDR goes on waiting behind a mark, and has missed nothing.
         reader.needs_idr &= packet.last;
         reader.next = (!reader.needs_idr).then_some(sequence + 1);
-        assert!(
-            reader.outstanding.insert(sequence),
+        reader.place = Some(sequence + 1);
+        reader.follows |= !packet.last;
+        let place = (packet.position, packet.len_bytes);
+        assert_eq!(
+            reader.outstanding.insert(sequence, place),
+            None,
             "a packet is sent twice"
         );
         assert!(
@@ -79,6 +150,19 @@ impl Oracle {
         assert!(
             age < view.ring_bytes || (packet.last && packet.len_bytes == 0),
             "a packet is sent that was overwritten"
+        );
+        // What it claims is less than half of the ring, or one packet.
+        let in_ring = reader.outstanding.values();
+        let claims = in_ring.filter(|(position, _)| position.wrapping_sub(view.tail) < 1 << 31);
+        let (mut claimed, mut count) = (0, 0);
+        for (_, len_bytes) in claims.filter(|(_, len_bytes)| *len_bytes > 0) {
+            claimed += len_bytes;
+            count += 1;
+        }
+        assert!(
+            count <= 1 || claimed <= view.ring_bytes / 2,
+            "a reader claims {claimed} bytes of a ring of {}",
+            view.ring_bytes
         );
     }
 
