@@ -87,7 +87,11 @@ impl Broker {
                         fit.obstacle = refusal::bounded(refusal.to_string());
                     }
                     fit.fits = false;
-                    self.nearest(&outlook, &wish, &mut advice)
+                    // Where one was found no place for there is no advice at all.
+                    let has_advice = nearest.is_some();
+                    has_advice
+                        .then(|| self.nearest(&outlook, &wish, &mut advice))
+                        .flatten()
                 }
             };
             let placed = chosen.filter(|(_, need)| outlook.place(need).is_ok());
@@ -135,6 +139,7 @@ impl Broker {
         });
         let both = both.map(|(fps, eighths)| at_rate(fps, eighths));
         slower.chain(smaller).chain(both).find_map(|candidate| {
+            work.spend_on_channel()?;
             let parameters = Parameters::new(candidate, &self.config).ok()?;
             let need = Need::of(&parameters, &self.config).ok()?;
             outlook.check_within(&need, work).ok()?;

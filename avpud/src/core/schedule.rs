@@ -69,6 +69,12 @@ impl Work {
     /// What a set may take.
     pub(super) const SET: Self = Self(10_000);
 
+    /// Spends what it takes to make up another channel; `None` when there is not so much left.
+    pub(super) fn spend_on_channel(&mut self) -> Option<()> {
+        self.0 = self.0.checked_sub(CHANNEL_WORK)?;
+        Some(())
+    }
+
     /// Spends one; `None` when there is none left.
     fn spend(&mut self) -> Option<()> {
         self.0 = self.0.checked_sub(1)?;
@@ -225,6 +231,8 @@ fn blocking(promises: &[Promise]) -> (usize, Blocking) {
     (largest, blocking)
 }
 
+/// What parsing and planning a channel takes, about.
+const CHANNEL_WORK: u32 = 50;
 /// A busy period this long is none that ends.
 const BUSY_NS_MAX: u64 = 100_000_000_000;
 
