@@ -61,6 +61,7 @@ fn any_bytes_are_a_script_and_the_same_bytes_the_same() {
     }
 }
 
+/// The same requests are answered alike, the same command lists started in the same order, and the same bytes come out.
 #[test]
 fn a_world_in_which_nothing_is_made_ready_ahead_is_the_same_world() {
     let times = |seen: &Seen, kind| {

@@ -368,6 +368,7 @@ impl Shell {
             )
         });
         let is_read = matches!(read, Ok(Ok(_)));
+        self.trace.record_packet(&packet);
         let released = self.engine.release_payload(channel, job);
         released.expect("a picture that was encoded has slice data");
         let fails = core::mem::take(&mut self.next_delivery_fails) || !is_read;

@@ -43,6 +43,11 @@ impl Trace {
         self.add(list);
     }
 
+    /// The bytes of a packet, as they come out of the encoder.
+    pub(super) fn record_packet(&mut self, packet: &[u8]) {
+        self.add(packet);
+    }
+
     pub(super) fn record(&mut self, now: Micros, output: &Output) {
         self.line.clear();
         let wrote = match output {
