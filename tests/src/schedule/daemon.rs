@@ -31,6 +31,7 @@ pub struct Daemon {
     pub lost: u32,
     /// Told by the core.
     pub tickets_breached: u32,
+    made_ready: u32,
 }
 
 struct Owner {
@@ -61,6 +62,7 @@ impl Daemon {
             answer: None,
             lost: 0,
             tickets_breached: 0,
+            made_ready: 0,
         };
         for (index, load) in loads.iter().enumerate() {
             daemon
@@ -153,6 +155,15 @@ impl Daemon {
         self.job.is_some()
     }
 
+    /// Lets the core make the next picture ready, as the loop does before it waits. Answers whether it began to.
+    pub fn look_ahead(&mut self, now: Micros) -> bool {
+        let before = self.made_ready;
+        let now = START.plus_us(now.value());
+        self.broker.look_ahead(now);
+        self.drain(now);
+        self.made_ready > before
+    }
+
     fn feed(&mut self, now: Micros, input: Input) {
         let now = START.plus_us(now.value());
         while self.broker.poll_timeout().is_some_and(|at| at <= now) {
@@ -212,6 +223,10 @@ impl Daemon {
                 job,
                 len: Some(ByteLen::new(400)),
             },
+            Output::Prepare(_) => {
+                self.made_ready += 1;
+                return;
+            }
             Output::Submit(job) => {
                 assert!(self.job.is_none(), "two jobs in one encoder");
                 self.job = Some(job);
