@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 enum {
-	VERSION = 1, HELLO_BYTES = 12, HEADER_BYTES = 8, FRAME_BODY_LEN_MAX = 16384, REQUEST_LEN_MAX = 128,
+	VERSION = 1, HELLO_BYTES = 12, HEADER_BYTES = 8, FRAME_BODY_LEN_MAX = 16384, REQUEST_LEN_MAX = 160,
 	RING_HEADER_BYTES = 4096, RING_BYTES_MAX = 1 << 28, PAGE_ENTRIES_MAX = 16,
 	UNWAITED_MAX = 64,          /* the protocol says that more unanswered requests are of no use */
 	FIRST_UNWAITED_ID = 0x8000, /* ids from here on are of requests whose reply nobody waits for */
@@ -41,24 +41,24 @@ enum { KIND_REQUEST = 1, KIND_REPLY = 2, KIND_EVENT = 3, EVENT_FORGOTTEN = 255 }
 enum request_number {
 	REQUEST_CAPABILITIES, REQUEST_OPEN_CHANNEL, REQUEST_CLOSE_CHANNEL, REQUEST_LEASE_BUFFERS, REQUEST_RETURN_LEASE,
 	REQUEST_REGISTER_REGION, REQUEST_UNREGISTER_REGION, REQUEST_SUBMIT, REQUEST_SUBSCRIBE, REQUEST_UNSUBSCRIBE,
-	REQUEST_RELEASE_PACKETS, REQUEST_REQUEST_IDR, REQUEST_DRAIN, REQUEST_STATUS, REQUEST_CHANNELS, REQUEST_RECONFIGURE = 19
+	REQUEST_RELEASE_PACKETS, REQUEST_REQUEST_IDR, REQUEST_DRAIN, REQUEST_STATUS, REQUEST_CHANNELS, REQUEST_RECONFIGURE = 19,
+	REQUEST_FLUSH, REQUEST_RESET, REQUEST_RESUME, REQUEST_PARAMETER_SETS, REQUEST_IMPORT_BUFFER = 29
 };
 enum reply_number {
 	REPLY_REFUSED, REPLY_DONE, REPLY_CAPABILITIES, REPLY_CHANNEL_OPENED, REPLY_BUFFERS_LEASED, REPLY_REGION_REGISTERED,
-	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS, REPLY_RECONFIGURED = 13, REPLY_IDR_PROMISED
+	REPLY_SUBMITTED, REPLY_SUBSCRIBED, REPLY_STATUS, REPLY_CHANNELS, REPLY_RECONFIGURED = 13, REPLY_IDR_PROMISED,
+	REPLY_PARAMETER_SETS
 };
 
 /* A request as it is built: room for the header, then the body. */
 typedef struct writer {
-	size_t len;
+	size_t len;     /* more than there is room for: an argument that no daemon could take */
+	int descriptor; /* rides with it; -1: none */
 	uint8_t bytes[HEADER_BYTES + REQUEST_LEN_MAX];
 } writer;
 
 /* What is left of a body. A field that is missing at the end is zero; one that is cut or wrong sets `bad`, for good. */
-typedef struct reading {
-	const uint8_t *at, *end;
-	int bad;
-} reading;
+typedef struct reading { const uint8_t *at, *end; int bad; } reading;
 
 struct avpu_client {
 	avpu_lock lock;
@@ -68,88 +68,105 @@ struct avpu_client {
 	uint16_t next_id, next_unwaited_id, waited_id; /* waited_id 0: no reply is missing */
 	unsigned unwaited;
 	size_t reply_len, received;
-	int reply_descriptor;
-	int descriptors[DESCRIPTORS_KEPT_MAX];
+	int reply_descriptor, descriptors[DESCRIPTORS_KEPT_MAX];
 	unsigned descriptor_count;
 	avpu_event *events;     /* those from event_first to event_end are not taken yet */
 	size_t event_room, event_first, event_end;
 	avpu_refusal refusal;
-	uint8_t reply[FRAME_BODY_LEN_MAX];
-	uint8_t input[HEADER_BYTES + FRAME_BODY_LEN_MAX];
+	uint8_t reply[FRAME_BODY_LEN_MAX], input[HEADER_BYTES + FRAME_BODY_LEN_MAX];
 };
 
 /* "Encoding of bodies": writing. */
 
 static void put_u8(writer *to, uint8_t value) {
-	/* The longest request fits; a name that is too long never gets here. */
-	if (to->len < sizeof to->bytes) to->bytes[to->len++] = value;
+	if (to->len < sizeof to->bytes) to->bytes[to->len] = value;
+	to->len++;
 }
-
 static void put_number(writer *to, uint64_t value) {
 	for (; value > 127; value >>= 7) put_u8(to, (uint8_t)(value | 128));
 	put_u8(to, (uint8_t)value);
 }
 
-static void put_numbers(writer *to, size_t count, uint64_t first, uint64_t second, uint64_t third, uint64_t fourth) {
-	const uint64_t numbers[] = { first, second, third, fourth };
-	size_t index;
-	for (index = 0; index < count; index++) put_number(to, numbers[index]);
-}
-
 static void put_string(writer *to, const char *text) {
-	put_number(to, text ? strlen(text) : 0);
-	while (text && *text) put_u8(to, (uint8_t)*text++);
+	size_t len = text ? strlen(text) : 0;
+	put_number(to, len);
+	while (text && *text && len <= AVPU_NAME_LEN_MAX) put_u8(to, (uint8_t)*text++);
+	if (len > AVPU_NAME_LEN_MAX) to->len = sizeof to->bytes + 1;
 }
 
 /* A request of its number and `count` more. */
 static void begin(writer *to, enum request_number number, size_t count, uint64_t first, uint64_t second) {
 	to->len = HEADER_BYTES;
-	put_numbers(to, 1 + count, (uint64_t)number, first, second, 0);
-}
-
-static void put_open_channel(writer *to, const avpu_channel_config *config) {
-	begin(to, REQUEST_OPEN_CHANNEL, 0, 0, 0);
-	put_numbers(to, 4, config->codec, config->width, config->height, config->fps_num);
-	put_numbers(to, 4, config->fps_den, config->profile, config->gop_length, config->rate.mode);
-	if (config->rate.mode == AVPU_CBR) {
-		put_number(to, config->rate.bitrate_bps);
-		put_u8(to, config->rate.qp_min);
-	}
-	put_u8(to, config->rate.mode == AVPU_CBR ? config->rate.qp_max : config->rate.qp);
-	put_number(to, config->service_class);
-	put_string(to, config->name);
-	put_numbers(to, 2, config->weight, config->ring_bytes, 0, 0);
-}
-
-static void put_submit(writer *to, uint32_t channel, const avpu_frame *frame) {
-	begin(to, REQUEST_SUBMIT, 2, channel, frame->address);
-	put_numbers(to, 2, frame->timestamp, frame->cookie, 0, 0);
-	put_u8(to, frame->force_idr != 0);
-}
-
-static void put_subscribe(writer *to, const avpu_reader_config *config) {
-	begin(to, REQUEST_SUBSCRIBE, 1, config->channel, 0);
-	put_string(to, config->name);
-	put_numbers(to, 2, config->join, config->credits, 0, 0);
+	to->descriptor = -1;
+	put_number(to, (uint64_t)number);
+	if (count > 0) put_number(to, first);
+	if (count > 1) put_number(to, second);
 }
 
 /*
- * "Encoding of bodies": reading. A struct that a caller sees has its fields in the order of the protocol, and a format
- * has a letter for each: b bool, c byte, h u16, w u32, q u64, n name, s sentence, R rate control, C list of codecs,
- * U list of what is unsupported, O option of u32: whether it is there, and it; a digit: an enum and its last variant.
+ * "Encoding of bodies": structs. One that a caller sees has its fields in the order of the protocol, and a format has a
+ * letter for each: b bool, c byte, h u16, w u32, q u64, n name, s sentence, p pointer to a name, f frame rate, R rate
+ * control, C list of codecs, S list of sentences, B bytes, d descriptor; a digit: an enum and its last variant; ? in
+ * front: whether it is there.
  */
-static const char refusal_format[] = "hsbb", capabilities_format[] = "nsbwCUhhhhhhhhbww",
-	channel_format[] = "wnwwwwwww2wwwRc", lease_format[] = "wwwwwb", reader_format[] = "wwnwwhw2hhww",
-	status_format[] = "nswwqwwqwwwwww", report_format[] = "wnw9223hhwwwRwwqwwwwhhwwcwwwwwwwwwqw",
-	packet_format[] = "wwwww1cqqqqwq", released_format[] = "wwwq2", gap_format[] = "www2", changed_format[] = "wn9s",
-	reset_format[] = "ww", promise_format[] = "ww", end_format[] = "wOw", number_format[] = "w";
+#define CHANNEL "wnwwwwwww2wwwRc3h4wwwwcww"
+static const char refusal_format[] = "hsbb", capabilities_format[] = "nsbwCShhhhhhhhbww2b", channel_format[] = CHANNEL,
+	config_format[] = "chhwwcwRcphwcwwww?cwbb", change_format[] = "wp?Rwwcc?f?fw?c?whh?c?ch?c?w", sets_format[] = "BB",
+	changed_format[] = "wwS" CHANNEL "hh", lease_format[] = "wwwwwb", subscribe_format[] = "wpch",
+	reader_format[] = "wwnwwhw2hhww", frame_format[] = "wqqb", status_format[] = "nswwqwwqwwwwwwwqwq",
+	report_format[] = "wnw9223hhwwwRwwqwwwwhhwwcwwwwwwwwwqwh4wwwwwwwwwwwwhww",
+	packet_format[] = "wwwww1cqqqqwqbhchchchchchchch", released_format[] = "wwwq2", gap_format[] = "www2",
+	state_format[] = "wn9s", two_format[] = "ww", one_format[] = "w", end_format[] = "w?ww", breach_format[] = "wwwww",
+	new_format[] = "wwhh2ww";
+
+/* Where the next field lies: as the compiler places it behind the last. */
+static void *place(uint8_t **at, size_t size, size_t alignment) {
+	uint8_t *field = *at + (alignment - (uintptr_t)*at % alignment) % alignment;
+	*at = field + size;
+	return field;
+}
+
+/* On some machines less than its size. */
+typedef struct long_alignment { char first; uint64_t second; } long_alignment;
+
+#define PLACE(type, alignment) (*(type *)place(&at, sizeof(type), alignment))
+
+static void put_rate(writer *to, const avpu_rate *rate) {
+	const int is_fixed = rate->mode == AVPU_FIX_QP, has_max = rate->mode == AVPU_VBR || rate->mode == AVPU_CAPPED_VBR;
+	put_number(to, rate->mode);
+	if (!is_fixed) put_number(to, rate->bitrate_bps);
+	if (has_max) put_number(to, rate->bitrate_max_bps);
+	put_u8(to, is_fixed ? rate->qp : rate->qp_min);
+	if (!is_fixed) put_u8(to, rate->qp_max);
+	if (rate->mode >= AVPU_CAPPED_VBR) put_number(to, rate->psnr_cdb);
+}
+
+static void put(writer *request, const char *format, const void *from) {
+	uint8_t *at = (uint8_t *)(uintptr_t)from;
+	writer nowhere, *to = request;
+	for (; *format; format++) {
+		switch (*format) {
+		case 'h': put_number(to, PLACE(uint16_t, 2)); break;
+		case 'w': put_number(to, PLACE(uint32_t, 4)); break;
+		case 'q': put_number(to, PLACE(uint64_t, offsetof(long_alignment, second))); break;
+		case 'p': put_string(to, PLACE(const char *, sizeof(char *))); break;
+		case 'R': put_rate(to, &PLACE(avpu_rate, 4)); break;
+		case 'd': to->descriptor = PLACE(int, sizeof(int)); break;
+		case 'f': put_number(to, PLACE(uint32_t, 4)), put_number(to, PLACE(uint32_t, 4)); break;
+		case 'b': put_u8(to, PLACE(uint8_t, 1) != 0); break;
+		case '?':
+			nowhere.len = 0;
+			to = PLACE(uint8_t, 1) ? request : &nowhere;
+			put_u8(request, to == request);
+			continue;
+		default: put_number(to, PLACE(uint8_t, 1));
+		}
+		to = request;
+	}
+}
 
 static uint8_t take_u8(reading *from) { return from->at < from->end ? *from->at++ : 0; }
-
-static int cut(reading *from) {
-	from->bad = 1;
-	return 0;
-}
+static int cut(reading *from) { return from->bad = 1, 0; }
 
 static uint64_t take_number(reading *from, uint64_t max) {
 	uint64_t value = 0;
@@ -184,26 +201,15 @@ static int take_string(reading *from, char *text, size_t room) {
 static void take_rate(reading *from, avpu_rate *rate) {
 	rate->mode = (uint8_t)take_number(from, AVPU_CAPPED_QUALITY);
 	if (rate->mode != AVPU_FIX_QP) rate->bitrate_bps = take_u32(from);
-	if (rate->mode == AVPU_VBR || rate->mode == AVPU_CAPPED_VBR) (void)take_u32(from); /* the most */
+	if (rate->mode == AVPU_VBR || rate->mode == AVPU_CAPPED_VBR) rate->bitrate_max_bps = take_u32(from);
 	*(rate->mode != AVPU_FIX_QP ? &rate->qp_min : &rate->qp) = take_u8(from);
 	if (rate->mode != AVPU_FIX_QP) rate->qp_max = take_u8(from);
-	if (rate->mode >= AVPU_CAPPED_VBR) (void)take_number(from, UINT16_MAX); /* a quality */
+	if (rate->mode >= AVPU_CAPPED_VBR) rate->psnr_cdb = (uint16_t)take_number(from, UINT16_MAX);
 }
 
-/* Where the next field lies: as the compiler places it behind the last. */
-static void *place(uint8_t **at, size_t size, size_t alignment) {
-	uint8_t *field = *at + (alignment - (uintptr_t)*at % alignment) % alignment;
-	*at = field + size;
-	return field;
-}
-
-/* On some machines less than its size. */
-typedef struct long_alignment { char first; uint64_t second; } long_alignment;
-
-#define PLACE(type, alignment) (*(type *)place(&at, sizeof(type), alignment))
-
-static void take(reading *from, const char *format, void *to) {
+static void take(reading *body, const char *format, void *to) {
 	uint8_t *at = (uint8_t *)to;
+	reading nothing = { NULL, NULL, 0 }, *from = body;
 	unsigned count;
 	for (; *format; format++) {
 		switch (*format) {
@@ -214,9 +220,13 @@ static void take(reading *from, const char *format, void *to) {
 		case 'q': PLACE(uint64_t, offsetof(long_alignment, second)) = take_number(from, UINT64_MAX); break;
 		case 'n': take_string(from, (char *)place(&at, AVPU_NAME_LEN_MAX + 1, 1), AVPU_NAME_LEN_MAX + 1); break;
 		case 's': take_string(from, (char *)place(&at, AVPU_SENTENCE_LEN_MAX + 1, 1), AVPU_SENTENCE_LEN_MAX + 1); break;
-		case 'O': {
-			uint8_t there = PLACE(uint8_t, 1) = (uint8_t)take_number(from, 1);
-			PLACE(uint32_t, 4) = there ? take_u32(from) : 0;
+		case '?': from = (PLACE(uint8_t, 1) = (uint8_t)take_number(body, 1)) ? body : &nothing; continue;
+		case 'B': {
+			uint16_t *len = &PLACE(uint16_t, 2);
+			*len = (uint16_t)take_number(from, AVPU_SETS_LEN_MAX);
+			if (*len > from->end - from->at) *len = (uint16_t)cut(from);
+			memcpy(place(&at, AVPU_SETS_LEN_MAX, 1), from->at, *len);
+			from->at += *len;
 			break;
 		}
 		case 'R': take_rate(from, &PLACE(avpu_rate, 4)); break;
@@ -225,23 +235,21 @@ static void take(reading *from, const char *format, void *to) {
 				*at = (uint8_t)(*at | 1u << take_number(from, AVPU_JPEG));
 			at++;
 			break;
-		case 'U': {
-			char *sentence = (char *)place(&at, AVPU_UNSUPPORTED_MAX * (AVPU_SENTENCE_LEN_MAX + 1), 1);
-			count = (unsigned)take_number(from, AVPU_UNSUPPORTED_MAX);
+		case 'S': {
+			char *sentence = (char *)place(&at, AVPU_SENTENCES_MAX * (AVPU_SENTENCE_LEN_MAX + 1), 1);
+			count = (unsigned)take_number(from, AVPU_SENTENCES_MAX);
 			for (; count > 0; count--, sentence += AVPU_SENTENCE_LEN_MAX + 1)
 				take_string(from, sentence, AVPU_SENTENCE_LEN_MAX + 1);
 			break;
 		}
 		default: PLACE(uint8_t, 1) = (uint8_t)take_number(from, (uint64_t)(*format - '0'));
 		}
+		from = body;
 	}
 }
 
 /* How a buffer of a lease is reached: not part of what a caller sees. */
-typedef struct reach {
-	uint64_t offset_bytes;
-	char path[AVPU_PATH_LEN_MAX + 1];
-} reach;
+typedef struct reach { uint64_t offset_bytes; char path[AVPU_PATH_LEN_MAX + 1]; } reach;
 
 static void take_lease(reading *from, avpu_lease *to, reach *reaches) {
 	avpu_buffer *buffer;
@@ -262,41 +270,29 @@ static void take_lease(reading *from, avpu_lease *to, reach *reaches) {
 	take(from, lease_format, &to->layout);
 }
 
-/* A page of channels; answers the next cursor, 0 where there is none. */
-static uint32_t take_channels(reading *from, avpu_channel_report *entries, unsigned *count) {
-	unsigned index;
-	*count = (unsigned)take_number(from, PAGE_ENTRIES_MAX);
-	memset(entries, 0, *count * sizeof *entries);
-	for (index = 0; index < *count; index++) {
-		size_t len = (size_t)take_number(from, FRAME_BODY_LEN_MAX);
-		reading entry = *from;
-		if (len > (size_t)(from->end - from->at)) return (uint32_t)cut(from);
-		entry.end = entry.at + len;
-		take(&entry, report_format, &entries[index]);
-		from->bad |= entry.bad;
-		from->at += len;
-	}
-	return take_number(from, 1) ? take_u32(from) : 0;
+/* Takes the next record of a list; it may be longer than what is known of it. */
+static void take_report(reading *from, avpu_channel_report *to) {
+	size_t len = (size_t)take_number(from, FRAME_BODY_LEN_MAX);
+	reading entry = *from;
+	memset(to, 0, sizeof *to);
+	if (len > (size_t)(from->end - from->at)) len = (size_t)cut(from);
+	from->at = entry.end = entry.at + len;
+	take(&entry, report_format, to);
+	from->bad |= entry.bad;
 }
 
 /* Answers 0 for an event that is not known. */
 static int take_event(reading *from, avpu_event *to) {
+	static const char *const formats[] = { packet_format, released_format, gap_format, end_format, state_format, two_format,
+		"", two_format, one_format, breach_format, new_format };
 	static const uint8_t last_reason[] = { 0, AVPU_DROP_REVOKED, AVPU_FAIL_DEVICE };
 	memset(to, 0, sizeof *to);
-	to->type = (uint8_t)take_number(from, AVPU_EVENT_SHUTDOWN);
+	to->type = (uint8_t)take_number(from, AVPU_EVENT_FORMAT_CHANGED);
 	if (from->bad) return 0;
-	switch (to->type) {
-	case AVPU_EVENT_PACKET: take(from, packet_format, &to->of.packet); break;
-	case AVPU_EVENT_SOURCE_RELEASED:
-		take(from, released_format, &to->of.released);
-		if (to->of.released.end == AVPU_ENCODED) to->of.released.sequence = take_u32(from);
-		else to->of.released.reason = (uint8_t)take_number(from, last_reason[to->of.released.end]);
-		break;
-	case AVPU_EVENT_GAP: take(from, gap_format, &to->of.gap); break;
-	case AVPU_EVENT_END_OF_STREAM: take(from, end_format, &to->of.end); break;
-	case AVPU_EVENT_CHANNEL_CHANGED: take(from, changed_format, &to->of.changed); break;
-	case AVPU_EVENT_ENGINE_RESET: take(from, reset_format, &to->of.reset); break;
-	}
+	take(from, formats[to->type], &to->of);
+	if (to->type != AVPU_EVENT_SOURCE_RELEASED) return 1;
+	if (to->of.released.end == AVPU_ENCODED) to->of.released.sequence = take_u32(from);
+	else to->of.released.reason = (uint8_t)take_number(from, last_reason[to->of.released.end]);
 	return 1;
 }
 
@@ -324,7 +320,6 @@ static void close_descriptor(int *descriptor) {
 	if (*descriptor >= 0) close(*descriptor);
 	*descriptor = -1;
 }
-
 static void enter(avpu_client *client) { if (client->lock.lock) client->lock.lock(client->lock.context); }
 
 /* Ends a call: keeps avpu_fd true, then lets others in. */
@@ -423,18 +418,25 @@ static int take_frames(avpu_client *client, size_t more) {
 	return result;
 }
 
+typedef union control { struct cmsghdr aligned; char bytes[CMSG_SPACE(DESCRIPTORS_KEPT_MAX * sizeof(int))]; } control;
+
+/* A message of some bytes, with `room_len` of room for descriptors. */
+static struct msghdr message_of(struct iovec *bytes, control *room, size_t room_len) {
+	struct msghdr message;
+	memset(&message, 0, sizeof message);
+	message.msg_iov = bytes;
+	message.msg_iovlen = 1;
+	message.msg_control = memset(room, 0, sizeof *room);
+	message.msg_controllen = room_len;
+	return message;
+}
+
 /* Reads once; answers as recvmsg does. */
 static ssize_t receive(avpu_client *client) {
-	union { struct cmsghdr aligned; char bytes[CMSG_SPACE(DESCRIPTORS_KEPT_MAX * sizeof(int))]; } control;
-	struct cmsghdr *header; struct msghdr message; struct iovec into; ssize_t len;
-	into.iov_base = client->input + client->received;
-	into.iov_len = sizeof client->input - client->received;
-	memset(&message, 0, sizeof message);
-	message.msg_iov = &into;
-	message.msg_iovlen = 1;
-	message.msg_control = control.bytes;
-	message.msg_controllen = sizeof control.bytes;
-	len = recvmsg(client->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *header; control room;
+	struct iovec into = { client->input + client->received, sizeof client->input - client->received };
+	struct msghdr message = message_of(&into, &room, sizeof room.bytes);
+	ssize_t len = recvmsg(client->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (len < 0) return len;
 	for (header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
 		size_t index, count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -464,15 +466,26 @@ static int pump(avpu_client *client) {
 	return client->dead;
 }
 
-static int send_all(int socket, const uint8_t *bytes, size_t len, int64_t deadline_ms) {
+/* A descriptor other than -1 rides with the first byte. */
+static int send_all(int socket, const uint8_t *bytes, size_t len, int descriptor, int64_t deadline_ms) {
+	control room;
 	while (len > 0) {
-		ssize_t sent = send(socket, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		int result = sent < 0 && errno == EAGAIN ? wait_for(socket, POLLOUT, deadline_ms) : AVPU_OK;
+		struct iovec from = { (void *)(uintptr_t)bytes, len };
+		struct msghdr message = message_of(&from, &room, descriptor >= 0 ? CMSG_SPACE(sizeof descriptor) : 0);
+		ssize_t sent; int result;
+		room.aligned.cmsg_level = SOL_SOCKET;
+		room.aligned.cmsg_type = SCM_RIGHTS;
+		room.aligned.cmsg_len = CMSG_LEN(sizeof descriptor);
+		memcpy(CMSG_DATA(&room.aligned), &descriptor, sizeof descriptor);
+		sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+		result = sent < 0 && errno == EAGAIN ? wait_for(socket, POLLOUT, deadline_ms) : AVPU_OK;
 		if (result != AVPU_OK) return result;
 		if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return AVPU_DISCONNECTED;
 		if (sent < 0 && errno != EAGAIN && errno != EINTR) return AVPU_SYSTEM;
-		bytes += sent < 0 ? 0 : sent;
-		len -= sent < 0 ? 0 : (size_t)sent;
+		if (sent < 0) continue;
+		descriptor = -1;
+		bytes += sent;
+		len -= (size_t)sent;
 	}
 	return AVPU_OK;
 }
@@ -480,11 +493,12 @@ static int send_all(int socket, const uint8_t *bytes, size_t len, int64_t deadli
 static int send_request(avpu_client *client, writer *request, uint16_t id) {
 	size_t len = request->len - HEADER_BYTES;
 	const uint8_t header[HEADER_BYTES] = {
-		(uint8_t)len, (uint8_t)(len >> 8), 0, 0, KIND_REQUEST, 0, (uint8_t)id, (uint8_t)(id >> 8)
+		(uint8_t)len, (uint8_t)(len >> 8), 0, 0, KIND_REQUEST, request->descriptor >= 0, (uint8_t)id, (uint8_t)(id >> 8)
 	};
 	int result = client->dead;
 	memcpy(request->bytes, header, sizeof header);
-	if (result == AVPU_OK) result = send_all(client->socket, request->bytes, request->len, now_ms() + REPLY_TIMEOUT_MS);
+	if (result == AVPU_OK) result = send_all(client->socket, request->bytes, request->len, request->descriptor,
+		now_ms() + REPLY_TIMEOUT_MS);
 	/* A daemon that closes may have said why: that is still there to be read. */
 	if (result == AVPU_DISCONNECTED) return pump(client);
 	return result == AVPU_OK ? result : fail(client, result == AVPU_TIMEOUT ? AVPU_DISCONNECTED : result);
@@ -505,6 +519,7 @@ static int wait_replies(avpu_client *client, unsigned unwaited_max) {
 static int ask(avpu_client *client, writer *request, enum reply_number expected, reading *body) {
 	uint32_t number;
 	int result;
+	if (request->len > sizeof request->bytes) return AVPU_ARGUMENT;
 	client->next_id = (uint16_t)(client->next_id % (FIRST_UNWAITED_ID - 1) + 1);
 	client->waited_id = client->next_id;
 	client->reply_len = 0;
@@ -523,13 +538,18 @@ static int ask(avpu_client *client, writer *request, enum reply_number expected,
 	return body->bad || client->refusal.code == 0 ? fail(client, AVPU_PROTOCOL) : client->refusal.code;
 }
 
-/* A whole call: asks, and takes the fields of the reply to a struct of `size` bytes. */
-static int call(avpu_client *client, writer *request, enum reply_number expected, const char *format, void *to,
-	size_t size) {
-	reading body; int result;
+/*
+ * A whole call: asks with `count` numbers and then the fields of a struct, and takes those of the reply to a struct of
+ * `size` bytes. Either struct may be NULL.
+ */
+static int call(avpu_client *client, enum request_number which, size_t count, uint32_t first, uint32_t second,
+	const char *put_format, const void *from, enum reply_number expected, const char *format, void *to, size_t size) {
+	writer request; reading body; int result;
+	begin(&request, which, count, first, second);
+	if (from) put(&request, put_format, from);
 	enter(client);
-	result = ask(client, request, expected, &body);
-	if (result == AVPU_OK && size > 0) {
+	result = ask(client, &request, expected, &body);
+	if (result == AVPU_OK && to) {
 		memset(to, 0, size);
 		take(&body, format, to);
 		if (body.bad) result = fail(client, AVPU_PROTOCOL);
@@ -539,12 +559,8 @@ static int call(avpu_client *client, writer *request, enum reply_number expected
 
 /* Asks something about one object, to which the answer is Done. */
 static int ask_done(avpu_client *client, enum request_number which, uint32_t number) {
-	writer request;
-	begin(&request, which, 1, number, 0);
-	return call(client, &request, REPLY_DONE, NULL, NULL, 0);
+	return call(client, which, 1, number, 0, NULL, NULL, REPLY_DONE, NULL, NULL, 0);
 }
-
-static int name_fits(const char *name) { return !name || strlen(name) <= AVPU_NAME_LEN_MAX; }
 
 /* "Transport" and "Hello". */
 
@@ -553,10 +569,7 @@ static int socket_address(struct sockaddr_un *address, const char *path) {
 	int len;
 	if (!path || !*path) path = getenv("AVPUD_SOCKET");
 	if ((!path || !*path) && geteuid() == 0) path = "/run/avpud/avpud.sock";
-	if (!path || !*path) {
-		path = getenv("XDG_RUNTIME_DIR");
-		file = "/avpud.sock";
-	}
+	if (!path || !*path) file = "/avpud.sock", path = getenv("XDG_RUNTIME_DIR");
 	if (!path || !*path) return AVPU_NO_DAEMON;
 	memset(address, 0, sizeof *address);
 	address->sun_family = AF_UNIX;
@@ -570,7 +583,7 @@ static int greet(int socket) {
 	size_t filled = 0;
 	int64_t deadline_ms = now_ms() + REPLY_TIMEOUT_MS;
 	uint32_t reason;
-	int result = send_all(socket, ours, sizeof ours, deadline_ms);
+	int result = send_all(socket, ours, sizeof ours, -1, deadline_ms);
 	/* A daemon that turns clients away may close before it reads; its answer is there all the same. */
 	if (result != AVPU_OK && result != AVPU_DISCONNECTED) return result;
 	while (filled < sizeof theirs) {
@@ -611,8 +624,7 @@ int avpu_connect(avpu_client **connected, const char *path, const avpu_lock *loc
 	client->wake = client->all = client->reply_descriptor = -1;
 	client->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (client->socket < 0) result = AVPU_SYSTEM;
-	else if (connect(client->socket, (const struct sockaddr *)&address, sizeof address) < 0)
-		result = AVPU_NO_DAEMON;
+	else if (connect(client->socket, (const struct sockaddr *)&address, sizeof address) < 0) result = AVPU_NO_DAEMON;
 	if (result == AVPU_OK) result = greet(client->socket);
 	if (result == AVPU_OK) result = watch(client);
 	error = errno;
@@ -652,39 +664,33 @@ void avpu_last_refusal(avpu_client *client, avpu_refusal *refusal) {
 	*refusal = client->refusal;
 	leave(client, AVPU_OK);
 }
-
 int avpu_read_capabilities(avpu_client *client, avpu_capabilities *to) {
-	writer request;
-	begin(&request, REQUEST_CAPABILITIES, 0, 0, 0);
-	return call(client, &request, REPLY_CAPABILITIES, capabilities_format, to, sizeof *to);
+	return call(client, REQUEST_CAPABILITIES, 0, 0, 0, NULL, NULL, REPLY_CAPABILITIES, capabilities_format, to, sizeof *to);
 }
-
 int avpu_open_channel(avpu_client *client, const avpu_channel_config *config, avpu_channel *channel) {
-	writer request;
-	if (!name_fits(config->name)) return AVPU_ARGUMENT;
-	put_open_channel(&request, config);
-	return call(client, &request, REPLY_CHANNEL_OPENED, channel_format, channel, sizeof *channel);
+	return call(client, REQUEST_OPEN_CHANNEL, 0, 0, 0, config_format, config, REPLY_CHANNEL_OPENED, channel_format, channel,
+		sizeof *channel);
 }
-
-int avpu_close_channel(avpu_client *client, uint32_t channel) {
-	return ask_done(client, REQUEST_CLOSE_CHANNEL, channel);
-}
-
+int avpu_close_channel(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_CLOSE_CHANNEL, channel); }
 int avpu_drain(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_DRAIN, channel); }
+int avpu_pause(avpu_client *client, uint32_t channel) {
+	return call(client, REQUEST_DRAIN, 2, channel, 1, NULL, NULL, REPLY_DONE, NULL, NULL, 0);
+}
+int avpu_resume(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_RESUME, channel); }
+int avpu_flush(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_FLUSH, channel); }
+int avpu_reset(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_RESET, channel); }
 
 int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, avpu_promise *promise) {
-	writer request; avpu_promise nobody_asks;
-	if (!name_fits(name)) return AVPU_ARGUMENT;
-	begin(&request, REQUEST_REQUEST_IDR, 1, channel, 0);
-	put_string(&request, name);
-	return call(client, &request, REPLY_IDR_PROMISED, promise_format, promise ? promise : &nobody_asks, sizeof *promise);
+	return call(client, REQUEST_REQUEST_IDR, 1, channel, 0, "p", &name, REPLY_IDR_PROMISED, two_format, promise,
+		sizeof *promise);
 }
-
-int avpu_set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps) {
-	writer request;
-	begin(&request, REQUEST_RECONFIGURE, 1, channel, 0);
-	put_numbers(&request, 3, 0, 0, bitrate_bps, 0); /* neither a name nor another mode */
-	return call(client, &request, REPLY_RECONFIGURED, NULL, NULL, 0);
+int avpu_reconfigure(avpu_client *client, const avpu_change *change, avpu_reconfigured *changed) {
+	return call(client, REQUEST_RECONFIGURE, 0, 0, 0, change_format, change, REPLY_RECONFIGURED, changed_format, changed,
+		sizeof *changed);
+}
+int avpu_read_parameter_sets(avpu_client *client, uint32_t channel, const char *name, avpu_parameter_sets *sets) {
+	return call(client, REQUEST_PARAMETER_SETS, 1, channel, 0, "p", &name, REPLY_PARAMETER_SETS, sets_format, sets,
+		sizeof *sets);
 }
 
 /* Sources. */
@@ -764,20 +770,19 @@ int avpu_return_lease(avpu_client *client, avpu_lease *lease) {
 }
 
 int avpu_register_region(avpu_client *client, uint32_t address, uint32_t len_bytes, uint32_t *region) {
-	writer request;
-	begin(&request, REQUEST_REGISTER_REGION, 2, address, len_bytes);
-	return call(client, &request, REPLY_REGION_REGISTERED, number_format, region, sizeof *region);
+	return call(client, REQUEST_REGISTER_REGION, 2, address, len_bytes, NULL, NULL, REPLY_REGION_REGISTERED, one_format,
+		region, sizeof *region);
 }
-
 int avpu_unregister_region(avpu_client *client, uint32_t region) {
 	return ask_done(client, REQUEST_UNREGISTER_REGION, region);
 }
-
+int avpu_import_buffer(avpu_client *client, int descriptor, uint32_t len_bytes, avpu_region *region) {
+	return call(client, REQUEST_IMPORT_BUFFER, 1, len_bytes, 0, "d", &descriptor, REPLY_REGION_REGISTERED, two_format,
+		region, sizeof *region);
+}
 int avpu_submit(avpu_client *client, uint32_t channel, const avpu_frame *frame, uint32_t *number) {
-	uint32_t nobody_asks;
-	writer request;
-	put_submit(&request, channel, frame);
-	return call(client, &request, REPLY_SUBMITTED, number_format, number ? number : &nobody_asks, sizeof *number);
+	return call(client, REQUEST_SUBMIT, 1, channel, 0, frame_format, frame, REPLY_SUBMITTED, one_format, number,
+		sizeof *number);
 }
 
 /* "Reading the ring". */
@@ -805,8 +810,8 @@ static int map_ring(avpu_reader *reader, int descriptor) {
 int avpu_subscribe(avpu_client *client, const avpu_reader_config *config, avpu_reader *reader) {
 	writer request; reading body; int result;
 	memset(reader, 0, sizeof *reader);
-	if (!name_fits(config->name)) return AVPU_ARGUMENT;
-	put_subscribe(&request, config);
+	begin(&request, REQUEST_SUBSCRIBE, 0, 0, 0);
+	put(&request, subscribe_format, config);
 	enter(client);
 	result = ask(client, &request, REPLY_SUBSCRIBED, &body);
 	if (result != AVPU_OK) return leave(client, result);
@@ -823,10 +828,11 @@ int avpu_unsubscribe(avpu_client *client, avpu_reader *reader) {
 	enter(client);
 	for (index = client->event_first; index < client->event_end; index++) {
 		avpu_event *event = &client->events[index];
-		int end = event->type == AVPU_EVENT_END_OF_STREAM && event->of.end.has_subscription;
-		if ((end && event->of.end.subscription == reader->subscription)
-			|| (event->type == AVPU_EVENT_PACKET && event->of.packet.subscription == reader->subscription)
-			|| (event->type == AVPU_EVENT_GAP && event->of.gap.subscription == reader->subscription))
+		int is_end = event->type == AVPU_EVENT_END_OF_STREAM && event->of.end.has_subscription;
+		int is_of_reader = event->type == AVPU_EVENT_PACKET || event->type == AVPU_EVENT_GAP
+			|| event->type == AVPU_EVENT_FORMAT_CHANGED; /* their first field is the subscription */
+		if (is_end ? event->of.end.subscription == reader->subscription
+			: is_of_reader && event->of.gap.subscription == reader->subscription)
 			event->type = EVENT_FORGOTTEN;
 	}
 	leave(client, AVPU_OK);
@@ -839,6 +845,7 @@ int avpu_unsubscribe(avpu_client *client, avpu_reader *reader) {
 int avpu_copy_packet(avpu_reader *reader, const avpu_packet *packet, void *room, size_t room_bytes) {
 	uint32_t tail, head, start, live;
 	if (!reader->ring || packet->subscription != reader->subscription) return AVPU_ARGUMENT;
+	if (packet->last) return AVPU_OK;
 	if (packet->len_bytes > reader->ring_bytes || packet->offset_bytes > reader->ring_bytes - packet->len_bytes
 		|| packet->offset_bytes != (packet->position & (reader->ring_bytes - 1)))
 		return AVPU_PROTOCOL;
@@ -887,13 +894,10 @@ int avpu_next_event(avpu_client *client, avpu_event *event, int timeout_ms) {
 }
 
 int avpu_read_status(avpu_client *client, avpu_status *status) {
-	writer request;
-	begin(&request, REQUEST_STATUS, 0, 0, 0);
-	return call(client, &request, REPLY_STATUS, status_format, status, sizeof *status);
+	return call(client, REQUEST_STATUS, 0, 0, 0, NULL, NULL, REPLY_STATUS, status_format, status, sizeof *status);
 }
 
 int avpu_read_channel_report(avpu_client *client, uint32_t channel, avpu_channel_report *report) {
-	avpu_channel_report entries[PAGE_ENTRIES_MAX];
 	uint32_t cursor = 0;
 	int result;
 	enter(client);
@@ -902,13 +906,13 @@ int avpu_read_channel_report(avpu_client *client, uint32_t channel, avpu_channel
 		writer request; reading body;
 		begin(&request, REQUEST_CHANNELS, 1, cursor, 0);
 		result = ask(client, &request, REPLY_CHANNELS, &body);
-		if (result == AVPU_OK) cursor = take_channels(&body, entries, &count);
-		if (result == AVPU_OK && body.bad) result = fail(client, AVPU_PROTOCOL);
+		if (result == AVPU_OK) count = (unsigned)take_number(&body, PAGE_ENTRIES_MAX);
 		while (result == AVPU_OK && count-- > 0) {
-			if (entries[count].channel != channel) continue;
-			*report = entries[count];
-			return leave(client, AVPU_OK);
+			take_report(&body, report);
+			if (body.bad) result = fail(client, AVPU_PROTOCOL);
+			else if (report->channel == channel) return leave(client, AVPU_OK);
 		}
-	} while (result == AVPU_OK && cursor != 0);
+		cursor = result == AVPU_OK && take_number(&body, 1) ? take_u32(&body) : 0;
+	} while (cursor != 0);
 	return leave(client, result == AVPU_OK ? (int)AVPU_CODE_NO_SUCH_CHANNEL : result);
 }

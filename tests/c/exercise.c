@@ -6,11 +6,14 @@
  */
 #include "../../avpu-client/c/examples/nv12.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { WIDTH = 320, HEIGHT = 192, PICTURE_BYTES = WIDTH * HEIGHT * 3 / 2, ROOM_BYTES = 1 << 20 };
 
@@ -133,6 +136,16 @@ static int is_readable(avpu_client *client)
 	return poll(&ready, 1, 0) == 1;
 }
 
+static int set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps)
+{
+	avpu_change change;
+
+	memset(&change, 0, sizeof change);
+	change.channel = channel;
+	change.bitrate_bps = bitrate_bps;
+	return avpu_reconfigure(client, &change, NULL);
+}
+
 static void what_a_daemon_says_of_itself(avpu_client *client)
 {
 	avpu_capabilities can;
@@ -145,7 +158,7 @@ static void what_a_daemon_says_of_itself(avpu_client *client)
 	EXPECT(status.epoch == can.epoch && status.clients >= 1 && strcmp(status.device, can.device) == 0 && status.device[0]);
 	avpu_last_refusal(client, &refusal);
 	EXPECT(refusal.code == 0);
-	FAILS(AVPU_CODE_NO_SUCH_CHANNEL, avpu_set_bitrate(client, 0, 100000));
+	FAILS(AVPU_CODE_NO_SUCH_CHANNEL, set_bitrate(client, 0, 100000));
 	avpu_last_refusal(client, &refusal);
 	EXPECT(refusal.code == AVPU_CODE_NO_SUCH_CHANNEL && refusal.recoverable && !refusal.transient && refusal.sentence[0]);
 	EXPECT(strcmp(avpu_error_text(AVPU_CODE_NAME_TAKEN), "name-taken") == 0);
@@ -175,12 +188,12 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	EXPECT(refusal.code == AVPU_CODE_NAME_TAKEN && strlen(refusal.sentence) > 0);
 	again.name = "a name that is longer than the thirty-two bytes";
 	FAILS(AVPU_ARGUMENT, avpu_open_channel(other, &again, &channel));
-	FAILS(AVPU_CODE_INVALID_PARAMETER, avpu_set_bitrate(client, channel.channel, 600000));
+	FAILS(AVPU_CODE_INVALID_PARAMETER, set_bitrate(client, channel.channel, 600000));
 	again.name = "rated";
 	again.rate.mode = AVPU_CBR;
 	again.rate.bitrate_bps = 300000;
 	DONE(avpu_open_channel(other, &again, &rated));
-	DONE(avpu_set_bitrate(other, rated.channel, 600000));
+	DONE(set_bitrate(other, rated.channel, 600000));
 	DONE(avpu_read_channel_report(other, rated.channel, &report));
 	EXPECT(report.rate.mode == AVPU_CBR && report.rate.bitrate_bps == 600000 && report.rate.qp_min == 20);
 	DONE(avpu_close_channel(other, rated.channel));
@@ -308,6 +321,160 @@ static void memory_of_another_allocator_is_a_source(avpu_client *client, uint32_
 	DONE(avpu_close_channel(client, channel.channel));
 }
 
+/* Encodes `count` pictures; answers the last packet. */
+static avpu_packet encode(avpu_client *client, const avpu_reader *reader, uint32_t address, unsigned count)
+{
+	avpu_packet packet;
+
+	memset(&packet, 0, sizeof packet);
+	for (; count > 0; count--) {
+		submit(client, reader->channel, address, count);
+		packet = take_both(client, count);
+		DONE(avpu_release_packets(client, reader, packet.sequence));
+	}
+	return packet;
+}
+
+static void every_parameter_of_a_channel_can_be_given(avpu_client *client)
+{
+	avpu_channel_config config;
+	avpu_channel_report report;
+	avpu_channel channel;
+	avpu_reader reader;
+	avpu_packet packet;
+	avpu_lease lease;
+	uint8_t mode;
+
+	memset(&config, 0, sizeof config);
+	config.width = WIDTH;
+	config.height = HEIGHT;
+	config.name = "every";
+	config.service_class = AVPU_LIVE;
+	config.overload = AVPU_LATEST_ONLY;
+	config.deadline_us = 35000;
+	config.weight = 7;
+	config.preroll_bytes = 5000;
+	config.fps_out_num = 25;
+	config.fps_out_den = 2;
+	config.has_ip_qp_delta = 1;
+	config.picture_bytes_max = 60000;
+	config.access_unit_delimiters = 1;
+	for (mode = AVPU_VBR; mode <= AVPU_CAPPED_QUALITY; mode++) {
+		config.rate.mode = mode;
+		config.rate.bitrate_bps = 300000;
+		config.rate.bitrate_max_bps = mode == AVPU_CAPPED_QUALITY ? 0 : 500000;
+		config.rate.qp_min = 22;
+		config.rate.qp_max = 44;
+		config.rate.psnr_cdb = mode == AVPU_VBR ? 0 : 3900;
+		DONE(avpu_open_channel(client, &config, &channel));
+		EXPECT(channel.service_class == AVPU_LIVE && channel.overload == AVPU_LATEST_ONLY && channel.weight == 7);
+		EXPECT(channel.deadline_us == 35000 && channel.ticket_us > 0 && channel.ticket_us <= 35000);
+		EXPECT(channel.preroll_bytes == 5000 && channel.fps_out_num == 25 && channel.fps_out_den == 2);
+		EXPECT(channel.ip_qp_delta == 0 && channel.picture_bytes_max == 60000);
+		EXPECT(memcmp(&channel.rate, &config.rate, offsetof(avpu_rate, psnr_cdb) + sizeof(uint16_t)) == 0);
+		reader = subscribe(client, channel.channel, NULL, AVPU_LAST_IDR);
+		DONE(avpu_lease_buffers(client, channel.channel, 1, &lease));
+		packet = encode(client, &reader, lease.buffers[0].address, 1);
+		EXPECT(packet.nal_units[0].nal_type == 9 && packet.nal_units[1].nal_type == 7 && packet.nal_units[3].nal_type == 5);
+		EXPECT(packet.psnr_cdb > 0 && packet.qp_mean > 0);
+		DONE(avpu_copy_packet(&reader, &packet, room, sizeof room));
+		EXPECT(memcmp(room, "\0\0\0\1\11", 5) == 0 && (room[packet.nal_units[3].offset_bytes + 4] & 31) == 5);
+		/* Of the second picture nothing is encoded: half of them are enough. */
+		submit(client, channel.channel, lease.buffers[0].address, 9);
+		EXPECT(next(client, AVPU_EVENT_SOURCE_RELEASED).of.released.reason == AVPU_DROP_DECIMATED);
+		DONE(avpu_read_channel_report(client, channel.channel, &report));
+		EXPECT(report.dropped_decimated == 1 && report.ticket_us == channel.ticket_us && report.fps_out_num == 25);
+		DONE(avpu_unsubscribe(client, &reader));
+		DONE(avpu_return_lease(client, &lease));
+		DONE(avpu_close_channel(client, channel.channel));
+	}
+}
+
+static void a_channel_is_changed_paused_and_begun_anew(avpu_client *client)
+{
+	avpu_channel channel = open_channel(client, "live", 0);
+	avpu_reader reader = subscribe(client, channel.channel, NULL, AVPU_LAST_IDR);
+	avpu_reconfigured changed;
+	avpu_parameter_sets sets;
+	avpu_packet packet;
+	avpu_change change;
+	avpu_lease lease;
+	avpu_event event;
+
+	DONE(avpu_lease_buffers(client, channel.channel, 1, &lease));
+	DONE(avpu_read_parameter_sets(client, 0, "live", &sets));
+	packet = encode(client, &reader, lease.buffers[0].address, 1);
+	DONE(avpu_copy_packet(&reader, &packet, room, sizeof room));
+	EXPECT(sets.annex_b_len > 8 && memcmp(room, sets.annex_b, sets.annex_b_len) == 0 && sets.avcc[0] == 1);
+
+	memset(&change, 0, sizeof change);
+	change.name = "live";
+	change.has_rate = 1;
+	change.rate.mode = AVPU_VBR;
+	change.rate.bitrate_bps = 400000;
+	change.has_fps = 1;
+	change.fps_num = 15;
+	change.fps_den = 1;
+	change.gop_length = 5;
+	change.weight = 1000;
+	DONE(avpu_reconfigure(client, &change, &changed));
+	EXPECT(changed.first == 1 && changed.effective.rate.bitrate_max_bps == 800000 && changed.effective.fps_num == 15);
+	EXPECT(changed.effective.gop_length == 5 && changed.width == WIDTH && strstr(changed.clamped[0], "weight"));
+	EXPECT(!changed.clamped[1][0]);
+
+	DONE(avpu_pause(client, channel.channel));
+	FAILS(AVPU_CODE_WRONG_STATE, avpu_flush(client, channel.channel));
+	packet = next(client, AVPU_EVENT_PACKET).of.packet;
+	EXPECT(packet.last && packet.len_bytes == 0);
+	DONE(avpu_copy_packet(&reader, &packet, NULL, 0));
+	DONE(avpu_release_packets(client, &reader, packet.sequence));
+	memset(&change, 0, sizeof change);
+	change.channel = channel.channel;
+	change.width = 176;
+	change.height = 144;
+	change.has_profile = 1;
+	change.profile = AVPU_BASELINE;
+	DONE(avpu_reconfigure(client, &change, &changed));
+	EXPECT(changed.width == 176 && changed.height == 144 && changed.effective.profile == AVPU_BASELINE);
+	DONE(avpu_resume(client, channel.channel));
+	submit(client, channel.channel, lease.buffers[0].address, 1);
+	do
+		DONE(avpu_next_event(client, &event, -1));
+	while (event.type == AVPU_EVENT_CHANNEL_CHANGED || event.type == AVPU_EVENT_SOURCE_RELEASED);
+	EXPECT(event.type == AVPU_EVENT_FORMAT_CHANGED && event.of.format.first == changed.first);
+	EXPECT(event.of.format.width == 176 && event.of.format.height == 144 && event.of.format.profile == AVPU_BASELINE);
+	packet = next(client, AVPU_EVENT_PACKET).of.packet;
+	EXPECT(packet.sequence == changed.first && packet.kind == AVPU_IDR);
+	DONE(avpu_release_packets(client, &reader, packet.sequence));
+	while (avpu_next_event(client, &event, 0) == AVPU_OK)
+		EXPECT(event.type != AVPU_EVENT_PACKET);
+	DONE(avpu_flush(client, channel.channel));
+	DONE(avpu_reset(client, channel.channel));
+	EXPECT(encode(client, &reader, lease.buffers[0].address, 1).kind == AVPU_IDR);
+	DONE(avpu_unsubscribe(client, &reader));
+	DONE(avpu_return_lease(client, &lease));
+	DONE(avpu_close_channel(client, channel.channel));
+}
+
+/* A sealed memory file stands for the buffer of another driver. */
+static void a_buffer_of_another_driver_is_a_source(avpu_client *client)
+{
+	avpu_channel channel = open_channel(client, "import", 0);
+	avpu_reader reader = subscribe(client, channel.channel, NULL, AVPU_LAST_IDR);
+	int file = memfd_create("buffer", MFD_ALLOW_SEALING);
+	avpu_region region;
+
+	EXPECT(file >= 0 && ftruncate(file, (off_t)channel.source.len_bytes) == 0);
+	FAILS(AVPU_CODE_UNSUPPORTED, avpu_import_buffer(client, file, channel.source.len_bytes, &region));
+	EXPECT(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	DONE(avpu_import_buffer(client, file, channel.source.len_bytes, &region));
+	EXPECT(close(file) == 0 && region.address != 0);
+	EXPECT(encode(client, &reader, region.address, 2).len_bytes > 0);
+	DONE(avpu_unregister_region(client, region.region));
+	DONE(avpu_unsubscribe(client, &reader));
+	DONE(avpu_close_channel(client, channel.channel));
+}
+
 static void lock(void *mutex)
 {
 	pthread_mutex_lock((pthread_mutex_t *)mutex);
@@ -418,6 +585,9 @@ int main(int argc, char **argv)
 	a_picture_goes_in_and_a_packet_comes_out(client, other);
 	a_reader_that_sleeps_loses_packets_and_goes_on_with_an_idr(client, other);
 	memory_of_another_allocator_is_a_source(client, (uint32_t)strtoul(argv[2], NULL, 16));
+	every_parameter_of_a_channel_can_be_given(client);
+	a_channel_is_changed_paused_and_begun_anew(client);
+	a_buffer_of_another_driver_is_a_source(client);
 	an_idr_is_asked_for_while_another_thread_waits(argv[1]);
 	a_killed_daemon_ends_every_call(client, argv[1]);
 	avpu_disconnect(client);

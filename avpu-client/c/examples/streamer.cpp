@@ -73,6 +73,15 @@ public:
 	// A viewer came: it can start with the next picture.
 	void request_idr() { check(avpu_request_idr(client_, channel_.channel, nullptr, nullptr), "request an idr"); }
 
+	// A viewer's line got slower: acts from the next picture on, and nobody has to begin anew.
+	void set_bitrate(std::uint32_t bitrate_bps)
+	{
+		avpu_change change = avpu_change();
+		change.channel = channel_.channel;
+		change.bitrate_bps = bitrate_bps;
+		check(avpu_reconfigure(client_, &change, nullptr), "change the bitrate");
+	}
+
 	void drain() { check(avpu_drain(client_, channel_.channel), "drain"); }
 
 	bool next(avpu_event &event)
@@ -229,6 +238,8 @@ void stream(const char *socket, const char *output, unsigned long pictures)
 			}
 			if (++submitted == pictures / 2)
 				encoder.request_idr();
+			if (submitted == pictures - pictures / 4)
+				encoder.set_bitrate(250000);
 			if (submitted == pictures)
 				encoder.drain();
 		}
