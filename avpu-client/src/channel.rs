@@ -142,6 +142,20 @@ impl ChannelConfig {
         self
     }
 
+    /// How many QP steps finer an IDR is than the pictures around it, 0 to 10.
+    #[must_use]
+    pub fn ip_qp_delta(mut self, steps: u8) -> Self {
+        self.request.ip_qp_delta = Some(steps);
+        self
+    }
+
+    /// Most bytes of one picture; 0: no limit but the stream buffer's.
+    #[must_use]
+    pub fn picture_bytes_max(mut self, picture_bytes_max: u32) -> Self {
+        self.request.picture_bytes_max = picture_bytes_max;
+        self
+    }
+
     /// Every access unit begins with a delimiter.
     #[must_use]
     pub fn access_unit_delimiters(mut self, on: bool) -> Self {

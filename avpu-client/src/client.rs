@@ -5,9 +5,9 @@ use crate::connection::{Connection, Tag, deadline, greet};
 use crate::error::{ClientError, ProtocolError};
 use crate::ledger::{Key, RegionKind, RegionSlot};
 use crate::listing::Pages;
+use crate::naming;
 use crate::reader::{Reader, subscribe_on_wire};
 use crate::transport::Transport;
-use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Capabilities, Fit, IdrPromised, MemoryReport, Reply};
@@ -176,19 +176,18 @@ impl Client {
         number: u32,
         by_frame: bool,
     ) -> Result<FrameRecord, ClientError> {
-        let mut wish = Explain {
-            number,
-            by_frame,
-            ..Explain::default()
-        };
-        match channel.parse() {
-            Ok(id) => wish.channel = ChannelId::new(id),
-            Err(_) => wish.name = channel.to_owned(),
-        }
-        match self.call(&Request::Explain(wish))? {
-            Reply::Explanation(record) => Ok(record),
-            _ => Err(mismatch("Explain")),
-        }
+        naming::ask(channel, |channel, name| {
+            let wish = Explain {
+                channel,
+                name,
+                number,
+                by_frame,
+            };
+            match self.call(&Request::Explain(wish))? {
+                Reply::Explanation(record) => Ok(record),
+                _ => Err(mismatch("Explain")),
+            }
+        })
     }
 
     /// The records of the last frames of all channels, oldest first, from the one with this number on; 0: all.
@@ -241,14 +240,15 @@ impl Client {
     /// # Errors
     /// When the daemon refuses or the ring cannot be mapped.
     pub fn subscribe_name_or_id(&self, channel: &str, join: Join) -> Result<Reader, ClientError> {
-        match (self.subscribe(channel, join), channel.parse()) {
-            (Err(ClientError::Refused(refusal)), Ok(id))
-                if refusal.code == ErrorCode::NO_SUCH_CHANNEL =>
-            {
-                self.subscribe_id(ChannelId::new(id), join)
-            }
-            (by_name, _) => by_name,
-        }
+        naming::ask(channel, |channel, name| {
+            let request = Subscribe {
+                channel,
+                name,
+                join,
+                ..Subscribe::default()
+            };
+            Reader::open(self.connection(), request, None)
+        })
     }
 
     /// Asks that the next picture of a channel that this client owns or reads be an IDR. Answers which packet will

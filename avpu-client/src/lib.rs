@@ -37,6 +37,7 @@ mod error;
 mod ledger;
 mod listing;
 mod mem;
+mod naming;
 mod reader;
 mod readiness;
 pub mod session;

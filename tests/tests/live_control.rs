@@ -470,9 +470,42 @@ fn the_operators_tool_changes_a_channel_of_another_process() {
         text.contains("bitrate_bps: asked for 2000000, 1000000 in effect"),
         "{text}"
     );
+    assert!(text.contains("asked for bitrate=2M max=1M"), "{text}");
     let (code, text) = run(&["set", "main", "size=320x240"]);
     assert_eq!(code, Some(4), "{text}");
     assert_eq!(run(&["set", "nobody", "gop=5"]).0, Some(4));
+    // A number is a name where a channel has that name, and an id otherwise: in every command.
+    let id = camera.channel.id().expect("it is open").to_string();
+    let named = OpenChannel {
+        name: id.clone(),
+        gop_length: 77,
+        ..small()
+    };
+    let other = Camera::open(&daemon, named);
+    let other_id = other.channel.id().expect("it is open").to_string();
+    for (word, name) in [(&id, &id), (&other_id, &id)] {
+        let (code, text) = run(&["set", word, "weight=2"]);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.starts_with(&format!("{name} from packet 0")), "{text}");
+        let (code, text) = run(&["idr", word]);
+        assert_eq!(
+            (code, text.starts_with(&format!("{name}: "))),
+            (Some(0), true)
+        );
+        // Nothing was encoded there: of the channel with this id a packet would be known.
+        assert_eq!(run(&["explain", word, "1"]).0, Some(4));
+        for command in ["flush", "reset"] {
+            assert_eq!(run(&[command, word]).0, Some(0));
+        }
+    }
+    drop(other);
+    let (code, text) = run(&["explain", &id, "1"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = run(&["set", &id, "weight=3"]);
+    assert!(
+        code == Some(0) && text.starts_with("main from packet 2"),
+        "{text}"
+    );
     assert_eq!(run(&["set", "main", "gop"]).0, Some(2));
     assert_eq!(run(&["flush", "main"]).0, Some(0));
     assert_eq!(run(&["reset", "main"]).0, Some(0));

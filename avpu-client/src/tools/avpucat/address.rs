@@ -32,8 +32,27 @@ const FLOW_KEYS: &[&str] = &["loop", "pace"];
 const TEST_KEYS: &[&str] = &["size", "fps", "frames", "pace"];
 const STREAM_KEYS: &[&str] = &["size", "fps"];
 const AVPU_KEYS: &[&str] = &[
-    "name", "bitrate", "gop", "rc", "qp", "qpmin", "qpmax", "profile", "class", "weight",
-    "overload", "deadline", "preroll", "max", "psnr",
+    "name",
+    "bitrate",
+    "gop",
+    "rc",
+    "qp",
+    "qpmin",
+    "qpmax",
+    "profile",
+    "class",
+    "weight",
+    "overload",
+    "deadline",
+    "preroll",
+    "max",
+    "psnr",
+    "fpsout",
+    "ipdelta",
+    "picturemax",
+    "ring",
+    "delimiters",
+    "fullrange",
 ];
 /// An hour.
 const DEADLINE_MS_MAX: u64 = 3_600_000;
@@ -129,6 +148,18 @@ pub(crate) struct ChannelKeys {
     pub(crate) deadline_us: u32,
     /// Most bytes of the past for a reader that joins; 0: the daemon's default.
     pub(crate) preroll_bytes: u32,
+    /// So many of the pictures are encoded; without it all.
+    pub(crate) fps_out: Option<FrameRate>,
+    /// QP steps from an IDR to the pictures around it; without it the daemon's choice.
+    pub(crate) ip_qp_delta: Option<u8>,
+    /// Most bytes of a picture; 0: no limit.
+    pub(crate) picture_bytes_max: u32,
+    /// Size of the ring; 0: the daemon's choice.
+    pub(crate) ring_bytes: u32,
+    /// Access unit delimiters.
+    pub(crate) delimiters: bool,
+    /// Samples of full range.
+    pub(crate) full_range: bool,
 }
 
 /// The keys of `AVPU-SUB:`.
@@ -337,11 +368,14 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
     let deadline_ms = parts
         .value("deadline", |text| units::number(text, 1, DEADLINE_MS_MAX))?
         .unwrap_or(0);
-    let preroll = parts
-        .value("preroll", |text| {
-            units::number(text, 1, u64::from(u32::MAX))
-        })?
-        .unwrap_or(0);
+    let mut bytes = |key| {
+        let value = parts.value(key, |text| units::number(text, 1, u64::from(u32::MAX)))?;
+        Ok(value.map_or(0, |value| u32::try_from(value).unwrap_or(u32::MAX)))
+    };
+    let preroll_bytes = bytes("preroll")?;
+    let picture_bytes_max = bytes("picturemax")?;
+    let ring_bytes = bytes("ring")?;
+    let ip_qp_delta = parts.value("ipdelta", |text| units::number(text, 0, 10))?;
     let keys = ChannelKeys {
         name,
         rate_control,
@@ -351,7 +385,13 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
         weight: u16::try_from(weight).unwrap_or(0),
         overload,
         deadline_us: u32::try_from(deadline_ms * 1000).unwrap_or(0),
-        preroll_bytes: u32::try_from(preroll).unwrap_or(0),
+        preroll_bytes,
+        fps_out: parts.value("fpsout", units::frame_rate)?,
+        ip_qp_delta: ip_qp_delta.map(|steps| u8::try_from(steps).unwrap_or(10)),
+        picture_bytes_max,
+        ring_bytes,
+        delimiters: parts.flag("delimiters")?,
+        full_range: parts.flag("fullrange")?,
     };
     Ok(Endpoint::Avpu(socket, keys))
 }
@@ -472,9 +512,10 @@ fn class(text: &str) -> Result<Class, ValueError> {
 fn overload(text: &str) -> Result<Overload, ValueError> {
     match text.to_ascii_lowercase().as_str() {
         "reject" => Ok(Overload::Reject),
-        "oldest" => Ok(Overload::DropOldest),
-        "newest" => Ok(Overload::DropNewest),
-        "latest" => Ok(Overload::LatestOnly),
+        // As avpuctl has them, too.
+        "oldest" | "drop-oldest" => Ok(Overload::DropOldest),
+        "newest" | "drop-newest" => Ok(Overload::DropNewest),
+        "latest" | "latest-only" => Ok(Overload::LatestOnly),
         "wait" => Ok(Overload::Wait),
         _ => Err(ValueError::Form {
             expected: "reject, oldest, newest, latest or wait",

@@ -132,7 +132,17 @@ fn config(keys: &ChannelKeys, size: PictureSize, fps: FrameRate) -> ChannelConfi
         .overload(keys.overload)
         .deadline_us(keys.deadline_us)
         .preroll_bytes(keys.preroll_bytes)
+        .picture_bytes_max(keys.picture_bytes_max)
+        .ring_bytes(keys.ring_bytes)
+        .access_unit_delimiters(keys.delimiters)
+        .full_range(keys.full_range)
         .name(keys.name.as_str());
+    if let Some(rate) = keys.fps_out {
+        config = config.fps_out(rate.num, rate.den);
+    }
+    if let Some(steps) = keys.ip_qp_delta {
+        config = config.ip_qp_delta(steps);
+    }
     if let Some(gop) = keys.gop {
         config = config.gop_length(gop.pictures(fps));
     }

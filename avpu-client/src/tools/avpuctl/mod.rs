@@ -13,9 +13,9 @@ mod trace;
 
 use self::options::{Command, HELP, Options};
 use self::trace::Collected;
-use crate::{Client, ClientError, exit, socket_path};
+use crate::{Client, ClientError, exit, naming, socket_path};
 use avpu_proto::report::{LeaseReport, MemoryTotals};
-use avpu_proto::request::Page;
+use avpu_proto::request::{Page, Reconfigure};
 use avpu_proto::types::ChannelId;
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
@@ -101,14 +101,22 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             return Ok((written(&frames, out.as_deref(), options.json)?, code));
         }
         Command::Set(change) => {
-            let now = if change.needs_report() {
-                let channels = client.channels().collect::<Result<Vec<_>, _>>()?;
-                channels.into_iter().find(|report| change.is_of(report))
+            let channels = if change.needs_report() {
+                client.channels().collect::<Result<Vec<_>, _>>()?
             } else {
-                None
+                Vec::new()
             };
-            let changed = client.reconfigure(change.request(now.as_ref()))?;
-            (value(&changed)?, set::show(&changed))
+            let request = change.request(naming::find(&channels, change.channel()));
+            let changed = naming::ask(change.channel(), |channel, name| {
+                client.reconfigure(Reconfigure {
+                    channel,
+                    name,
+                    ..request.clone()
+                })
+            })?;
+            let mut told = value(&changed)?;
+            told["asked"] = change.asked().into();
+            (told, set::show(change.asked(), &changed))
         }
         Command::Flush(channel) => {
             client.flush(id_of(&client, channel)?)?;
@@ -122,7 +130,9 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             (json!({ "channel": channel }), format!("reset {channel}\n"))
         }
         Command::ParameterSets(channel) => {
-            let sets = client.parameter_sets(id_of(&client, channel)?, "")?;
+            let sets = naming::ask(channel, |channel, name| {
+                client.parameter_sets(channel, &name)
+            })?;
             let (annex_b, avcc) = (digits(&sets.annex_b.0), digits(&sets.avcc.0));
             let text = format!("annex-b {annex_b}\navcc {avcc}\n");
             (json!({ "annex_b": annex_b, "avcc": avcc }), text)
@@ -167,16 +177,11 @@ fn value(report: impl serde::Serialize) -> Result<Value, ClientError> {
     json::value(report).map_err(|error| ClientError::Io(error.into()))
 }
 
-/// The id of a channel by its name or, where none has that name, by its id.
+/// The id of a channel, for requests that take nothing else.
 fn id_of(client: &Client, channel: &str) -> Result<ChannelId, ClientError> {
-    for report in client.channels() {
-        let report = report?;
-        if report.name == channel {
-            return Ok(report.channel);
-        }
-    }
-    // Where it is no number either, 0 is never the id of a channel: the daemon says so in its own words.
-    Ok(ChannelId::new(channel.parse().unwrap_or(0)))
+    let channels = client.channels().collect::<Result<Vec<_>, _>>()?;
+    // 0 is never the id of a channel: the daemon says so in its own words.
+    Ok(naming::find(&channels, channel).map_or(ChannelId::default(), |report| report.channel))
 }
 
 /// Two hexadecimal digits a byte.

@@ -6,12 +6,16 @@ use crate::tools::avpucat::units;
 use avpu_proto::reply::Reconfigured;
 use avpu_proto::report::ChannelReport;
 use avpu_proto::request::Reconfigure;
-use avpu_proto::types::{ChannelId, Class, FrameRate, Overload, Profile, RateControl};
+use avpu_proto::types::{Class, FrameRate, Overload, Profile, RateControl};
 use std::fmt::Write;
 
 /// What is to be changed. Another mode needs a rate, which may be the one that the channel has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
+    /// The channel, by name or id.
+    channel: String,
+    /// The words that say it.
+    asked: String,
     plain: Reconfigure,
     mode: Option<Mode>,
     /// A constant QP.
@@ -30,11 +34,11 @@ enum Mode {
 
 /// Parses a channel's name or id and `key=value` words.
 pub(crate) fn change(channel: &str, words: &[String]) -> Result<Change, UsageError> {
-    let mut change = Change::default();
-    match channel.parse() {
-        Ok(id) => change.plain.channel = ChannelId::new(id),
-        Err(_) => channel.clone_into(&mut change.plain.name),
-    }
+    let mut change = Change {
+        channel: channel.to_owned(),
+        asked: words.join(" "),
+        ..Change::default()
+    };
     for word in words {
         let wrong = |sentence: String| UsageError::Change {
             found: word.clone(),
@@ -63,9 +67,15 @@ impl Change {
                 });
             }
             "qp" => match value.split_once('-') {
-                Some((min, max)) => {
-                    (plain.qp_min, plain.qp_max) = (number(min, 1, 51)?, number(max, 1, 51)?);
+                Some((min, max)) if !(min.is_empty() && max.is_empty()) => {
+                    // One of them alone leaves the other as it is.
+                    let bound = |text: &str| match text {
+                        "" => Ok(0),
+                        text => number(text, 1, 51),
+                    };
+                    (plain.qp_min, plain.qp_max) = (bound(min)?, bound(max)?);
                 }
+                Some(_) => return Err("expected a bound on either side of -".to_owned()),
                 None => self.qp = Some(number(value, 1, 51)?),
             },
             "ip-delta" => plain.ip_qp_delta = Some(number(value, 0, 10)?),
@@ -95,15 +105,17 @@ impl Change {
         self.mode.is_some()
     }
 
-    /// Whether this is the channel that is to be changed.
-    pub(crate) fn is_of(&self, report: &ChannelReport) -> bool {
-        match self.plain.name.as_str() {
-            "" => report.channel == self.plain.channel,
-            name => report.name == name,
-        }
+    /// The channel, by name or id.
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
     }
 
-    /// The request; `now` is the channel as it is, where that is known.
+    /// What was asked for.
+    pub(crate) fn asked(&self) -> &str {
+        &self.asked
+    }
+
+    /// The request, for a channel that is still to be filled in; `now` is the channel as it is, where that is known.
     pub(crate) fn request(&self, now: Option<&ChannelReport>) -> Reconfigure {
         let mut request = self.plain.clone();
         let control = match (self.mode, self.qp) {
@@ -157,8 +169,8 @@ impl Change {
     }
 }
 
-/// What became of it, for people.
-pub(crate) fn show(changed: &Reconfigured) -> String {
+/// What became of what was asked for, for people.
+pub(crate) fn show(asked: &str, changed: &Reconfigured) -> String {
     let effective = &changed.effective;
     let fps = |rate: FrameRate| match rate.den {
         1 => rate.num.to_string(),
@@ -176,9 +188,25 @@ pub(crate) fn show(changed: &Reconfigured) -> String {
         fps(effective.fps),
         effective.gop_length
     );
+    let or_none = |value: u32, unit: &str| match value {
+        0 => "none".to_owned(),
+        value => format!("{value} {unit}"),
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "  I/P delta {}, picture limit {}, class {:?}, weight {}, overload {:?}, deadline {}, ticket {}",
+        effective.ip_qp_delta,
+        or_none(effective.picture_bytes_max, "bytes"),
+        effective.class,
+        effective.weight,
+        effective.overload,
+        or_none(effective.deadline_us, "us"),
+        or_none(effective.ticket_us, "us"),
+    );
+    let _ = writeln!(text, "  asked for {asked}");
     for sentence in &changed.clamped {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {sentence}");
+        let _ = writeln!(text, "  not as asked: {sentence}");
     }
     text
 }
@@ -260,6 +288,8 @@ const PROFILES: [(&str, Profile); 3] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use avpu_proto::reply::ChannelOpened;
+    use avpu_proto::types::Sequence;
 
     fn parsed(text: &str) -> Result<Change, UsageError> {
         let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
@@ -273,7 +303,6 @@ mod tests {
     #[test]
     fn plain_numbers_become_fields_and_the_rest_stays() {
         let expected = Reconfigure {
-            name: "main".into(),
             bitrate_bps: 800_000,
             gop_length: 50,
             fps: Some(FrameRate { num: 15, den: 1 }),
@@ -286,7 +315,6 @@ mod tests {
             expected
         );
         let expected = Reconfigure {
-            channel: ChannelId::new(3),
             fps_out: Some(FrameRate::default()),
             ip_qp_delta: Some(0),
             deadline_us: Some(40_000),
@@ -314,7 +342,8 @@ mod tests {
             ..ChannelReport::default()
         };
         let change = parsed("main mode=capped-quality psnr=38.5 qp=18-30").expect("a change");
-        assert!(change.needs_report() && change.is_of(&now));
+        assert!(change.needs_report());
+        assert_eq!(change.channel(), "main");
         let quality = RateControl::CappedQuality {
             bitrate_max_bps: 900_000,
             qp_min: 18,
@@ -327,12 +356,48 @@ mod tests {
     }
 
     #[test]
+    fn one_bound_leaves_the_other_as_it_is() {
+        let low = request("main qp=20-");
+        assert_eq!((low.qp_min, low.qp_max), (20, 0));
+        let high = request("main qp=-40");
+        assert_eq!((high.qp_min, high.qp_max), (0, 40));
+    }
+
+    #[test]
+    fn the_answer_tells_what_was_asked_for_what_is_in_effect_and_what_is_not_as_asked() {
+        let changed = Reconfigured {
+            first: Sequence::new(7),
+            clamped: vec!["weight: asked for 900, 100 in effect".to_owned()],
+            effective: ChannelOpened {
+                name: "main".into(),
+                fps: FrameRate { num: 25, den: 1 },
+                fps_out: FrameRate { num: 25, den: 2 },
+                gop_length: 50,
+                weight: 100,
+                ticket_us: 20_000,
+                ..ChannelOpened::default()
+            },
+            width: 640,
+            height: 360,
+            ..Reconfigured::default()
+        };
+        let expected = "\
+main from packet 7: 640x360 High, FixQp { qp: 0 }, fps 25/2 of 25, gop 50
+  I/P delta 0, picture limit none, class BestEffort, weight 100, overload Reject, deadline none, ticket 20000 us
+  asked for weight=900
+  not as asked: weight: asked for 900, 100 in effect
+";
+        assert_eq!(show("weight=900", &changed), expected);
+    }
+
+    #[test]
     fn words_that_cannot_be_understood_are_refused() {
         for text in [
             "main bitrate",
             "main bitrate=8",
             "main qp=0",
             "main qp=20-60",
+            "main qp=-",
             "main mode=abr",
             "main psnr=38.555",
             "main colour=red",

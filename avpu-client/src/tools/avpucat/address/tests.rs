@@ -225,3 +225,23 @@ fn every_mode_of_rate_control_can_be_asked_for() {
     let text = "AVPU:,rc=capped-quality,bitrate=2M";
     assert_eq!(keys(text).rate_control, expected);
 }
+
+#[test]
+fn every_parameter_of_a_channel_has_a_key() {
+    let found = keys(
+        "AVPU:,fpsout=10,ipdelta=0,picturemax=60000,ring=262144,delimiters,fullrange,overload=latest-only",
+    );
+    assert_eq!(found.fps_out, Some(FrameRate { num: 10, den: 1 }));
+    assert_eq!(found.ip_qp_delta, Some(0));
+    assert_eq!(
+        (found.picture_bytes_max, found.ring_bytes),
+        (60_000, 262_144)
+    );
+    assert!(found.delimiters && found.full_range);
+    assert_eq!(found.overload, Overload::LatestOnly);
+    let plain = keys("AVPU:");
+    assert_eq!((plain.fps_out, plain.ip_qp_delta), (None, None));
+    assert!(!plain.delimiters && !plain.full_range);
+    error("AVPU:,ipdelta=11");
+    error("AVPU:,fpsout=0");
+}
