@@ -3,6 +3,7 @@
 
 use crate::error::ClientError;
 use avpu_proto::error::ErrorCode;
+#[cfg(feature = "tools")]
 use avpu_proto::report::ChannelReport;
 use avpu_proto::types::ChannelId;
 

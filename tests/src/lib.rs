@@ -4,6 +4,7 @@
 pub mod alloc;
 pub mod around;
 pub mod bench;
+pub mod camera;
 pub mod daemon;
 pub mod in_process;
 pub mod parser;

@@ -31,6 +31,26 @@ fn film(scene: Scene) -> Film {
     Film::new(scene, WIDTH, HEIGHT).expect("made of nothing but numbers")
 }
 
+/// The five modes.
+fn modes() -> [RateControl; 5] {
+    let (target, max, range) = (rate(200_000), rate(400_000), range());
+    let psnr = Psnr::new(3600).expect("36 dB");
+    [
+        cbr(150_000),
+        RateControl::Vbr { target, max, range },
+        RateControl::CappedVbr {
+            target,
+            max,
+            range,
+            psnr_max: psnr,
+        },
+        RateControl::CappedQuality { max, range, psnr },
+        RateControl::FixQp {
+            qp: Qp::new(33).expect("a quantiser"),
+        },
+    ]
+}
+
 #[test]
 fn a_rate_that_changes_by_four_settles_in_one_group_without_an_idr_of_its_own() {
     for (before, after) in [(400_000, 100_000), (100_000, 400_000)] {
@@ -63,23 +83,7 @@ fn a_rate_that_changes_by_four_settles_in_one_group_without_an_idr_of_its_own() 
 
 #[test]
 fn channels_of_different_modes_are_bit_by_bit_what_each_is_alone() {
-    let (target, max, range) = (rate(200_000), rate(400_000), range());
-    let psnr = Psnr::new(3600).expect("36 dB");
-    let modes = [
-        cbr(150_000),
-        RateControl::Vbr { target, max, range },
-        RateControl::CappedVbr {
-            target,
-            max,
-            range,
-            psnr_max: psnr,
-        },
-        RateControl::CappedQuality { max, range, psnr },
-        RateControl::FixQp {
-            qp: Qp::new(33).expect("a quantiser"),
-        },
-    ];
-    let setups: Vec<ChannelSetup> = modes.map(|mode| setup(WIDTH, HEIGHT, mode)).into();
+    let setups: Vec<ChannelSetup> = modes().map(|mode| setup(WIDTH, HEIGHT, mode)).into();
     let run = |setups: &[ChannelSetup]| {
         let mut bench = Bench::new("pace=t31");
         for setup in setups {
@@ -104,6 +108,49 @@ fn channels_of_different_modes_are_bit_by_bit_what_each_is_alone() {
             "{:?} beside others",
             setup.rate_control
         );
+    }
+}
+
+/// Every mode beside every other and beside itself, with the pictures of the two in an order that has no pattern.
+#[test]
+fn two_channels_of_any_two_modes_are_bit_by_bit_what_each_is_alone() {
+    let small = |mode| setup(160, 96, mode);
+    let mut film = Film::new(Scene::Cuts, 160, 96).expect("made of nothing but numbers");
+    let pictures: Vec<Vec<u8>> = (0..12)
+        .map(|index| film.picture(index * 5).to_vec())
+        .collect();
+    let alone = modes().map(|mode| {
+        let mut bench = Bench::new("pace=t31");
+        bench.open(small(mode));
+        for picture in &pictures {
+            bench.encode(0, picture);
+        }
+        let (mut channels, _) = bench.close();
+        channels.remove(0).stream
+    });
+    let mut order = 0x9e37_79b9_u32;
+    for (first, one) in modes().into_iter().enumerate() {
+        for (second, other) in modes().into_iter().enumerate() {
+            let mut bench = Bench::new("pace=t31");
+            bench.open(small(one));
+            bench.open(small(other));
+            let mut next = [0, 0];
+            while next.iter().any(|next| *next < pictures.len()) {
+                order ^= order << 13;
+                order ^= order >> 17;
+                order ^= order << 5;
+                let channel = usize::from(order & 1 == 1);
+                if let Some(picture) = pictures.get(next[channel]) {
+                    bench.encode(channel, picture);
+                    next[channel] += 1;
+                }
+            }
+            let (channels, _) = bench.close();
+            assert!(
+                channels[0].stream == alone[first] && channels[1].stream == alone[second],
+                "{one:?} beside {other:?}"
+            );
+        }
     }
 }
 

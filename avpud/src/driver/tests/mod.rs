@@ -5,6 +5,7 @@ mod failures;
 mod fake;
 mod pictures;
 mod random;
+mod tuning;
 mod unstopped;
 
 use super::{Completion, Engine, IrqVerdict, SpuriousCause};
