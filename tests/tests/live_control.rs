@@ -319,6 +319,60 @@ fn a_bitrate_changes_by_a_factor_of_four_without_an_idr() {
     );
 }
 
+/// A channel keeps the stream buffers that it was opened with, and says what that means.
+#[test]
+fn what_the_stream_buffers_of_a_channel_do_not_hold_is_told() {
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        width: 640,
+        height: 360,
+        rate_control: RateControl::Cbr {
+            bitrate_bps: 300_000,
+            qp_min: 0,
+            qp_max: 0,
+        },
+        ..OpenChannel::default()
+    };
+    let camera = Camera::open(&daemon, wish);
+    let change = |change| camera.channel.reconfigure(change).expect("it runs");
+    let faster = change(Reconfigure {
+        bitrate_bps: 8_000_000,
+        ..Reconfigure::default()
+    });
+    // A rate is kept with pictures that fit, as a limit of their size is.
+    assert_eq!(faster.clamped, Vec::<String>::new());
+    assert_eq!(faster.effective.picture_bytes_max, 0);
+    let finer = change(Reconfigure {
+        qp_min: 10,
+        ..Reconfigure::default()
+    });
+    assert_eq!(finer.clamped.len(), 1, "{:?}", finer.clamped);
+    assert!(finer.clamped[0].contains("encoded again, coarser"));
+    let limited = change(Reconfigure {
+        picture_bytes_max: Some(10_000_000),
+        ..Reconfigure::default()
+    });
+    let room = limited.effective.picture_bytes_max;
+    assert!((100_000..200_000).contains(&room), "{room}");
+    let told = format!("picture_bytes_max: asked for 10000000, {room} in effect");
+    assert!(
+        limited.clamped[0].starts_with(&told),
+        "{:?}",
+        limited.clamped
+    );
+    let fixed = change(Reconfigure {
+        rate_control: Some(RateControl::FixQp { qp: 12 }),
+        picture_bytes_max: Some(0),
+        ..Reconfigure::default()
+    });
+    assert!(
+        fixed.clamped[0].contains(&room.to_string()),
+        "{:?}",
+        fixed.clamped
+    );
+    assert!(fixed.clamped[0].contains("fails"));
+}
+
 #[test]
 fn the_operators_tool_changes_a_channel_of_another_process() {
     let daemon = Daemon::start("pace=free");

@@ -105,12 +105,23 @@ impl Broker {
             return Ok(());
         }
         tuning.picture_max_bytes = NonZeroU32::new(room);
-        if parameters.setup.rate_control.range().min()
-            < channel.parameters.setup.rate_control.range().min()
-            || asked.is_some()
-        {
+        let (old, new) = (
+            channel.parameters.setup.rate_control,
+            parameters.setup.rate_control,
+        );
+        let is_finer = new.range().min() < old.range().min();
+        if let Some(asked) = asked {
+            parameters.picture_bytes_max = room;
             clamped.push(format!(
-                "the stream buffers of the channel hold pictures of {room} bytes: a finer quantiser may need more, and such a picture is lost"
+                "picture_bytes_max: asked for {asked}, {room} in effect: the stream buffers of the channel hold no more"
+            ));
+        } else if !new.uses_hardware() {
+            clamped.push(format!(
+                "the stream buffers of the channel hold pictures of {room} bytes: where a fixed quantiser needs more, the channel fails"
+            ));
+        } else if is_finer {
+            clamped.push(format!(
+                "the stream buffers of the channel hold pictures of {room} bytes: one that needs more with a finer quantiser is encoded again, coarser"
             ));
         }
         Ok(())
