@@ -3,29 +3,17 @@
 //! The words that `codec`, `hw`, `driver` and `core` share. Every type is checked where it is made, so
 //! nothing behind it checks again. Pure values: no addresses, no time, no state.
 
+mod error;
+mod quantiser;
 mod rate_control;
+mod size;
 
+pub use error::PictureError;
+pub use quantiser::{Qp, QpRange};
 pub use rate_control::{PictureBudget, Psnr, QpDelta, RateControl, RateTuning};
+pub use size::{Geometry, PictureSize};
 
-use core::fmt;
 use core::num::NonZeroU32;
-
-/// A picture size in pixels, even in both directions and inside what the encoder's fields can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PictureSize {
-    width: u16,
-    height: u16,
-}
-
-/// The size that is shown and the size that is stored, encoded and cropped to it.
-///
-/// The stored width is a multiple of 16 and the stored height of 8; the difference is less than
-/// one such unit and disappears by cropping in the sequence parameter set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Geometry {
-    visible: PictureSize,
-    coded: PictureSize,
-}
 
 /// Pictures per second as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,17 +58,6 @@ pub enum PictureKind {
     P,
 }
 
-/// An H.264 quantiser parameter, 0 to 51.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Qp(u8);
-
-/// The quantisers a rate control may use, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct QpRange {
-    min: Qp,
-    max: Qp,
-}
-
 /// Bits per second, never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BitRate(NonZeroU32);
@@ -107,140 +84,6 @@ pub struct ChannelSetup {
 /// How many stream buffers a channel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamCount(u8);
-
-/// Why a value of this module could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PictureError {
-    /// A side is odd, too small or too large.
-    Size {
-        /// Width found, in pixels.
-        width: u32,
-        /// Height found, in pixels.
-        height: u32,
-    },
-    /// A frame rate with a zero in it.
-    FrameRate {
-        /// Numerator found.
-        num: u32,
-        /// Denominator found.
-        den: u32,
-    },
-    /// CABAC in Baseline.
-    EntropyOfBaseline,
-    /// A quantiser above 51.
-    Qp {
-        /// Quantiser found.
-        qp: u32,
-    },
-    /// A range whose minimum lies above its maximum.
-    QpRange {
-        /// Minimum found.
-        min: Qp,
-        /// Maximum found.
-        max: Qp,
-    },
-    /// A bit rate of zero.
-    BitRate,
-    /// A ratio of signal to noise that no camera picture is aimed at.
-    Psnr {
-        /// Ratio found, in hundredths of a decibel.
-        cdb: u32,
-    },
-    /// Too large a step from an IDR to the pictures around it.
-    QpDelta {
-        /// Steps found.
-        steps: u32,
-    },
-    /// A number of stream buffers out of range.
-    StreamCount {
-        /// Number found.
-        count: u32,
-    },
-}
-
-impl PictureSize {
-    /// The smallest side, in pixels: one macroblock.
-    pub const SIDE_MIN: u32 = 16;
-    /// The largest side, in pixels.
-    pub const SIDE_MAX: u32 = 4096;
-
-    /// A size of `width` by `height` pixels, both even.
-    pub fn new(width: u32, height: u32) -> Result<Self, PictureError> {
-        let fits =
-            |side: u32| (Self::SIDE_MIN..=Self::SIDE_MAX).contains(&side) && side.is_multiple_of(2);
-        match (u16::try_from(width), u16::try_from(height)) {
-            (Ok(w), Ok(h)) if fits(width) && fits(height) => Ok(Self {
-                width: w,
-                height: h,
-            }),
-            _ => Err(PictureError::Size { width, height }),
-        }
-    }
-
-    /// Width in pixels.
-    pub fn width(self) -> u32 {
-        u32::from(self.width)
-    }
-
-    /// Height in pixels.
-    pub fn height(self) -> u32 {
-        u32::from(self.height)
-    }
-
-    /// Columns of macroblocks, the last one possibly partial.
-    pub fn mb_columns(self) -> u32 {
-        self.width().div_ceil(16)
-    }
-
-    /// Rows of macroblocks, the last one possibly partial.
-    pub fn mb_rows(self) -> u32 {
-        self.height().div_ceil(16)
-    }
-
-    /// Macroblocks in a picture.
-    pub fn macroblocks(self) -> u32 {
-        self.mb_columns() * self.mb_rows()
-    }
-
-    /// Bytes from one source line to the next: the width rounded up to a macroblock.
-    pub fn source_pitch_bytes(self) -> u32 {
-        self.mb_columns() * 16
-    }
-
-    /// Bytes from the first luma sample of a source picture to its first chroma sample. The luma
-    /// plane is stored in whole macroblock rows.
-    pub fn source_chroma_offset_bytes(self) -> u32 {
-        self.source_pitch_bytes() * self.mb_rows() * 16
-    }
-
-    /// Bytes of one NV12 source picture.
-    pub fn source_len_bytes(self) -> u32 {
-        self.source_chroma_offset_bytes() / 2 * 3
-    }
-}
-
-impl Geometry {
-    /// The geometry that shows `visible`: the coded width is the next multiple of 16, the coded
-    /// height the next multiple of 8.
-    pub fn new(visible: PictureSize) -> Self {
-        // Both limits are multiples of 16, so rounding up stays inside them.
-        let coded = PictureSize {
-            width: visible.width.next_multiple_of(16),
-            height: visible.height.next_multiple_of(8),
-        };
-        Self { visible, coded }
-    }
-
-    /// What a player shows.
-    pub fn visible(self) -> PictureSize {
-        self.visible
-    }
-
-    /// What the encoder is told.
-    pub fn coded(self) -> PictureSize {
-        self.coded
-    }
-}
 
 impl FrameRate {
     /// `num / den` pictures per second.
@@ -309,66 +152,6 @@ impl Coding {
     }
 }
 
-impl Qp {
-    /// The finest quantiser.
-    pub const MIN: Self = Self(0);
-    /// The coarsest quantiser.
-    pub const MAX: Self = Self(51);
-
-    /// The quantiser `qp`.
-    pub fn new(qp: u32) -> Result<Self, PictureError> {
-        match u8::try_from(qp) {
-            Ok(value) if value <= Self::MAX.0 => Ok(Self(value)),
-            _ => Err(PictureError::Qp { qp }),
-        }
-    }
-
-    /// The quantiser as a number from 0 to 51.
-    pub fn value(self) -> u8 {
-        self.0
-    }
-}
-
-impl QpRange {
-    /// All quantisers there are.
-    pub const ALL: Self = Self {
-        min: Qp::MIN,
-        max: Qp::MAX,
-    };
-
-    /// From `min` to `max`, both included.
-    pub fn new(min: Qp, max: Qp) -> Result<Self, PictureError> {
-        if min <= max {
-            Ok(Self { min, max })
-        } else {
-            Err(PictureError::QpRange { min, max })
-        }
-    }
-
-    /// The finest quantiser allowed.
-    pub fn min(self) -> Qp {
-        self.min
-    }
-
-    /// The coarsest quantiser allowed.
-    pub fn max(self) -> Qp {
-        self.max
-    }
-
-    /// The quantiser in the range that is nearest to `qp`.
-    pub fn clamp(self, qp: Qp) -> Qp {
-        qp.clamp(self.min, self.max)
-    }
-
-    /// The quantiser in the range that is nearest to `qp`, which may be any number.
-    pub fn clamp_i32(self, qp: i32) -> Qp {
-        let low = i32::from(self.min.0);
-        let high = i32::from(self.max.0);
-        // The clamped value lies between two quantisers, so the fallback is never taken.
-        Qp(u8::try_from(qp.clamp(low, high)).unwrap_or(self.max.0))
-    }
-}
-
 impl BitRate {
     /// One bit a second.
     pub const LEAST: Self = Self(NonZeroU32::MIN);
@@ -404,103 +187,9 @@ impl StreamCount {
     }
 }
 
-impl fmt::Display for PictureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Size { width, height } => write!(
-                f,
-                "expected even sides from {} to {} pixels, found {width}x{height}",
-                PictureSize::SIDE_MIN,
-                PictureSize::SIDE_MAX
-            ),
-            Self::FrameRate { num, den } => {
-                write!(f, "expected a frame rate above zero, found {num}/{den}")
-            }
-            Self::EntropyOfBaseline => write!(f, "expected cavlc in baseline profile, found cabac"),
-            Self::Qp { qp } => write!(f, "expected a quantiser from 0 to 51, found {qp}"),
-            Self::QpRange { min, max } => write!(
-                f,
-                "expected a smallest quantiser not above the largest, found {} and {}",
-                min.0, max.0
-            ),
-            Self::BitRate => write!(f, "expected a bit rate above zero, found 0"),
-            Self::Psnr { cdb } => write!(
-                f,
-                "expected a psnr from {} to {} hundredths of a decibel, found {cdb}",
-                Psnr::MIN.cdb(),
-                Psnr::MAX.cdb()
-            ),
-            Self::QpDelta { steps } => write!(
-                f,
-                "expected 0 to {} quantiser steps, found {steps}",
-                QpDelta::MAX.steps()
-            ),
-            Self::StreamCount { count } => write!(
-                f,
-                "expected 1 to {} stream buffers, found {count}",
-                StreamCount::MAX
-            ),
-        }
-    }
-}
-
-impl core::error::Error for PictureError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn any_even_visible_size_lies_inside_its_coded_size() {
-        for width in (16..=4096).step_by(2) {
-            let visible = PictureSize::new(width, 4098 - width.max(16)).ok();
-            let Some(visible) = visible else { continue };
-            let coded = Geometry::new(visible).coded();
-            assert_eq!(coded.width() % 16, 0);
-            assert_eq!(coded.height() % 8, 0);
-            assert!((0..16).contains(&(coded.width() - visible.width())));
-            assert!((0..8).contains(&(coded.height() - visible.height())));
-            assert_eq!(PictureSize::new(coded.width(), coded.height()), Ok(coded));
-        }
-    }
-
-    #[test]
-    fn odd_small_and_huge_sizes_are_refused() {
-        for (width, height) in [
-            (15, 16),
-            (16, 0),
-            (641, 360),
-            (640, 361),
-            (4098, 16),
-            (65536, 64),
-        ] {
-            assert_eq!(
-                PictureSize::new(width, height),
-                Err(PictureError::Size { width, height })
-            );
-        }
-    }
-
-    #[test]
-    fn source_planes_are_stored_in_whole_macroblocks() {
-        let size = PictureSize::new(1920, 1080).expect("full hd");
-        assert_eq!(size.source_pitch_bytes(), 1920);
-        assert_eq!(size.source_chroma_offset_bytes(), 0x1f_e000);
-        assert_eq!(size.source_len_bytes(), 0x2f_d000);
-        let small = PictureSize::new(640, 360).expect("nhd");
-        assert_eq!(small.source_chroma_offset_bytes(), 0x3_9800);
-        assert_eq!(small.source_len_bytes(), 0x5_6400);
-    }
-
-    #[test]
-    fn a_quantiser_outside_the_range_is_moved_to_its_end() {
-        let range = QpRange::new(Qp(16), Qp(45)).expect("a range");
-        assert_eq!(range.clamp_i32(-300), Qp(16));
-        assert_eq!(range.clamp_i32(30), Qp(30));
-        assert_eq!(range.clamp_i32(300), Qp(45));
-        assert_eq!(Qp::new(52), Err(PictureError::Qp { qp: 52 }));
-        assert!(QpRange::new(Qp(45), Qp(16)).is_err());
-    }
 
     #[test]
     fn baseline_has_no_cabac() {

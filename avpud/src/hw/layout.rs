@@ -6,10 +6,14 @@
 //! the order of the objects follows them too, with guard bytes added behind everything the encoder
 //! writes, because it may finish a burst past the last byte.
 
+mod stream;
+
+pub use stream::{MACROBLOCK_LEN_MAX_BYTES, PAYLOAD_OFFSET_BYTES, StreamLayout};
+
 use core::fmt;
 
 use crate::mem::{AddressError, Alignment, ByteLen, PhysAddr, PhysRange, RegionOffset};
-use crate::picture::{ChannelSetup, PictureSize, RateControl};
+use crate::picture::{ChannelSetup, PictureSize};
 
 /// Command lists in a channel's ring.
 pub const RING_SLOTS: u32 = 19;
@@ -21,10 +25,6 @@ pub const EP3_BANK_STRIDE_BYTES: u32 = 0x1500;
 pub const EP3_BANKS: u32 = 3;
 /// Bytes of the buffer with lambdas and scaling lists.
 pub const EP1_LEN_BYTES: u32 = 0x6400;
-/// Where slice data starts in a stream buffer; a smaller offset was seen to lose data.
-pub const PAYLOAD_OFFSET_BYTES: u32 = 0x220;
-/// The most slice data a macroblock may cost, which bounds a picture.
-pub const MACROBLOCK_LEN_MAX_BYTES: u32 = 416;
 
 /// Bytes left free behind every object that the encoder writes.
 pub const GUARD_LEN_BYTES: u32 = 256;
@@ -33,11 +33,10 @@ const GUARD: ByteLen = ByteLen::new(GUARD_LEN_BYTES);
 /// Command list slots are the strictest: their addresses are multiples of their size.
 const ALIGNMENT: Alignment = Alignment::constant(RING_SLOT_LEN_BYTES);
 const OBJECT_ALIGNMENT: Alignment = Alignment::constant(256);
+/// Rows of small tables begin at multiples of this.
+const PARTS_ALIGNMENT: Alignment = Alignment::constant(128);
 /// Motion vectors start behind a header of this size, and the command list names their start.
 const MV_HEADER_LEN_BYTES: u32 = 0x100;
-/// A quantiser below this can make pictures larger than the rate says.
-const FINE_QP: u8 = 20;
-
 /// The parts of a reconstructed picture's buffer, as offsets from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconstructionLayout {
@@ -55,17 +54,6 @@ pub struct ReconstructionLayout {
     pub pitch_bytes: u32,
     /// Bytes from one row of the maps to the next.
     pub map_pitch_bytes: u32,
-}
-
-/// The parts of a stream buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamLayout {
-    /// Length of the whole buffer.
-    pub len: ByteLen,
-    /// What the encoder may use of it; the table of stream parts lies behind.
-    pub usable: ByteLen,
-    /// The most slice data a picture may have.
-    pub budget: ByteLen,
 }
 
 /// An object's place in a channel's memory.
@@ -166,58 +154,6 @@ impl ReconstructionLayout {
             len: vectors_buffer.checked_add(ByteLen::new(vectors_len))?,
             pitch_bytes: product(size.width().div_ceil(64), 256)?,
             map_pitch_bytes: product(32, size.width().div_ceil(4096))?,
-        })
-    }
-}
-
-impl StreamLayout {
-    /// A stream buffer for pictures of this size under this rate control.
-    ///
-    /// A fixed or fine quantiser can make a picture as large as the encoder's own bound, so the buffer
-    /// then holds that; otherwise it holds a second and a half of the target rate, as on the camera,
-    /// but never more than one picture can need.
-    pub fn new(size: PictureSize, rate_control: RateControl) -> Result<Self, LayoutError> {
-        let rows = product(sum(size.mb_rows(), 1)?, 0x200)?;
-        let blocks = product(size.width().div_ceil(64), size.height().div_ceil(64))?;
-        let by_geometry = sum(product(blocks, 1792)?, rows)?;
-        let bound = sum(
-            sum(
-                PAYLOAD_OFFSET_BYTES,
-                product(size.macroblocks(), MACROBLOCK_LEN_MAX_BYTES)?,
-            )?,
-            parts_len(size)?.value(),
-        )?;
-        let fine = rate_control.range().min().value() < FINE_QP;
-        let by_rate = match rate_control.target() {
-            Some(target) if !fine => {
-                let bytes = (u64::from(target.bps()) * 3).div_ceil(16) + u64::from(rows);
-                u32::try_from(bytes).map_or(bound, |bytes| bytes.min(bound))
-            }
-            _ => bound,
-        };
-        let len = ByteLen::new(by_geometry.max(by_rate)).align_up(Alignment::constant(32))?;
-        Self::of_len(size, len)
-    }
-
-    /// The parts of a stream buffer of `len` bytes for pictures of this size.
-    pub fn of_len(size: PictureSize, len: ByteLen) -> Result<Self, LayoutError> {
-        let parts = parts_len(size)?.value();
-        let needed_bytes = sum(sum(parts, PAYLOAD_OFFSET_BYTES)?, 32)?;
-        let too_small = LayoutError::StreamTooSmall {
-            len_bytes: len.value(),
-            needed_bytes,
-        };
-        if len.value() < needed_bytes {
-            return Err(too_small);
-        }
-        let usable = len.value().checked_sub(parts).ok_or(too_small)?;
-        let room = usable.checked_sub(PAYLOAD_OFFSET_BYTES).ok_or(too_small)?;
-        let bound = product(size.macroblocks(), MACROBLOCK_LEN_MAX_BYTES)?;
-        let budget = room.min(bound) / 32 * 32;
-        Ok(Self {
-            len,
-            usable: ByteLen::new(usable),
-            budget: ByteLen::new(budget),
         })
     }
 }
@@ -412,14 +348,6 @@ impl Ep3Bank {
             Self::Idr => 2,
         }
     }
-}
-
-const PARTS_ALIGNMENT: Alignment = Alignment::constant(128);
-
-/// Length of the table of stream parts at the end of a stream buffer.
-fn parts_len(size: PictureSize) -> Result<ByteLen, LayoutError> {
-    let rows = sum(size.mb_rows(), 16)?;
-    Ok(ByteLen::new(product(rows, 16)?).align_up(PARTS_ALIGNMENT)?)
 }
 
 /// Puts an object of `len_bytes` at the next aligned place and a guard behind it.

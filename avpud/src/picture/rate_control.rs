@@ -81,7 +81,7 @@ impl RateControl {
     /// The quantisers this may lead to.
     pub fn range(self) -> QpRange {
         match self {
-            Self::FixQp { qp } => QpRange { min: qp, max: qp },
+            Self::FixQp { qp } => QpRange::only(qp),
             Self::Cbr { range, .. }
             | Self::Vbr { range, .. }
             | Self::CappedVbr { range, .. }
