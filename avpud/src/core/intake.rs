@@ -73,14 +73,29 @@ impl Broker {
             return Ok(());
         }
         let number = self.take_in(asker, key, frame)?;
+        if let Some(channel) = self.channel_mut(key) {
+            channel.give_user_data();
+        }
         self.count_turn(key, true);
-        let reply = Reply::Submitted(Submitted { frame: number });
-        self.reply(asker.session, request, reply, Attach::Nothing);
+        self.answer_submit(asker.session, request, key, number, room);
+        Ok(())
+    }
+
+    /// Answers a Submit whose frame came in, and makes room for it.
+    pub(super) fn answer_submit(
+        &mut self,
+        session: SessionKey,
+        request: u16,
+        key: ChannelKey,
+        frame: FrameNumber,
+        room: Room,
+    ) {
+        let reply = Reply::Submitted(Submitted { frame });
+        self.reply(session, request, reply, Attach::Nothing);
         match room {
             Room::After(count) => self.shed(key, count, DropReason::Superseded),
             Room::None | Room::Later => self.shed_newest(key),
         }
-        Ok(())
     }
 
     /// Accepts a frame whose turn it is not where fewer are encoded than submitted: it ends at once.
@@ -118,7 +133,6 @@ impl Broker {
         let mut frame = self.enrol(asker, key, frame)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         frame.in_rate = channel.contract.admit(frame.accepted);
-        frame.user_data = channel.take_user_data();
         frame.kept = frame.in_rate && channel.keeps_rate();
         channel.queue.push_back(frame);
         self.offer(key);

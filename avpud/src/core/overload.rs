@@ -5,18 +5,18 @@
 //! with a dropped frame is still owed: the next picture is one.
 //!
 //! A Submit that waits for room ([`Overload::Wait`]) is not answered yet and takes one of its connection's credits, so
-//! their number is bounded; it is looked at again when a frame leaves the queue, and refused when none will.
+//! their number is bounded; it is looked at again when a frame leaves the queue or the policy is changed, and refused when
+//! none will.
 
+use crate::codec::sei::UserData;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::{Channel, Frame, Life};
-use crate::core::event::Attach;
 use crate::core::intake::wrong_state;
 use crate::core::refusal::Refusal;
 use crate::core::sources::Asker;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
 use avpu_proto::limits::QUEUE_MAX;
-use avpu_proto::reply::{Reply, Submitted};
 use avpu_proto::request::Submit;
 use avpu_proto::types::{DropReason, FrameEnd, FrameNumber, Overload};
 
@@ -37,15 +37,21 @@ pub(super) struct HeldSubmit {
     asker: Asker,
     request: u16,
     frame: Submit,
+    user_data: Option<UserData>,
 }
 
 impl Channel {
     /// What its policy makes of one more frame.
     pub(super) fn room(&self) -> Result<Room, Refusal> {
+        self.room_behind(!self.held.is_empty())
+    }
+
+    /// The same, where others wait for room or do not.
+    fn room_behind(&self, others: bool) -> Result<Room, Refusal> {
         let is_full = self.queue.len() >= usize::from(QUEUE_MAX);
         match self.parameters.overload {
             Overload::LatestOnly => Ok(Room::After(self.queue.len())),
-            _ if !is_full && self.held.is_empty() => Ok(Room::After(0)),
+            _ if !is_full && !others => Ok(Room::After(0)),
             Overload::Reject => Err(Refusal::QueueFull { max: QUEUE_MAX }),
             Overload::DropOldest => Ok(Room::After(1)),
             Overload::DropNewest => Ok(Room::None),
@@ -68,10 +74,12 @@ impl Broker {
             session.submits_held += 1;
         }
         if let Some(channel) = self.channel_mut(key) {
+            let user_data = channel.take_user_data();
             channel.held.push_back(HeldSubmit {
                 asker,
                 request,
                 frame,
+                user_data,
             });
         }
     }
@@ -88,12 +96,9 @@ impl Broker {
             state.submits_held = left.expect("a held request is answered once");
             let accepted = self
                 .check_serving()
-                .and_then(|()| self.accept_held(key, held.asker, held.frame));
+                .and_then(|()| self.accept_held(key, &held));
             match accepted {
-                Ok(frame) => {
-                    let reply = Reply::Submitted(Submitted { frame });
-                    self.reply(session, held.request, reply, Attach::Nothing);
-                }
+                Ok((frame, room)) => self.answer_submit(session, held.request, key, frame, room),
                 Err(refusal) => {
                     self.count_refused_submit(key);
                     self.refuse(session, held.request, &refusal);
@@ -107,26 +112,32 @@ impl Broker {
         let channel = self.channel_mut(key)?;
         let has_room = channel.queue.len() < usize::from(QUEUE_MAX);
         let takes_more = serves && channel.life == Life::Serving;
-        if takes_more && !has_room {
+        if takes_more && !has_room && channel.parameters.overload == Overload::Wait {
             return None;
         }
         channel.held.pop_front()
     }
 
+    /// Takes in the frame of a Submit that waited, as the channel's policy says now.
     fn accept_held(
         &mut self,
         key: ChannelKey,
-        asker: Asker,
-        frame: Submit,
-    ) -> Result<FrameNumber, Refusal> {
+        held: &HeldSubmit,
+    ) -> Result<(FrameNumber, Room), Refusal> {
         let channel = self
             .channel(key)
             .filter(|channel| channel.is_open())
-            .ok_or(Refusal::NoSuchChannel(frame.channel))?;
+            .ok_or(Refusal::NoSuchChannel(held.frame.channel))?;
         if channel.life != Life::Serving {
             return Err(wrong_state(channel));
         }
-        self.take_in(asker, key, frame)
+        let room = channel.room_behind(false)?;
+        let number = self.take_in(held.asker, key, held.frame)?;
+        let came_in = self.channel_mut(key).and_then(|c| c.queue.back_mut());
+        if let Some(frame) = came_in {
+            frame.user_data = held.user_data;
+        }
+        Ok((number, room))
     }
 
     /// Drops the frames at the head of a channel's queue that can no longer be started in time. Answers whether there

@@ -127,5 +127,6 @@ impl Broker {
             self.expect_other_rate(key);
         }
         self.offer(key);
+        self.resume_held(key);
     }
 }

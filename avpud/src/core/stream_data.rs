@@ -74,6 +74,14 @@ impl Channel {
         self.user_data.next.take()
     }
 
+    /// Gives the frame that came in last the user data that was meant for it.
+    pub(super) fn give_user_data(&mut self) {
+        let data = self.take_user_data();
+        if let Some(frame) = self.queue.back_mut() {
+            frame.user_data = data;
+        }
+    }
+
     /// The user data of every IDR.
     pub(super) const fn idr_data(&self) -> Option<UserData> {
         self.user_data.every_idr

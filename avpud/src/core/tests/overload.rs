@@ -7,8 +7,10 @@ use avpu_proto::error::ErrorCode;
 use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
 use avpu_proto::reply::Reply;
 use avpu_proto::report::ChannelReport;
-use avpu_proto::request::{CloseChannel, Drain, OpenChannel, Page, Request, Submit};
-use avpu_proto::types::{Address, ChannelId, DropReason, FrameEnd, FrameNumber, Overload};
+use avpu_proto::request::{
+    CloseChannel, Drain, OpenChannel, Page, Reconfigure, Request, Submit, UserData,
+};
+use avpu_proto::types::{Address, Bytes, ChannelId, DropReason, FrameEnd, FrameNumber, Overload};
 
 /// A connection with a channel of this policy and deadline whose encoder is busy and whose queue is full.
 fn full(overload: Overload, deadline_us: u32) -> (World, SessionKey, ChannelId, Address) {
@@ -220,5 +222,67 @@ fn a_frame_is_started_up_to_its_deadline_and_not_after() {
         let (mut world, _, _, _) = full(Overload::Reject, 30_000);
         world.finish(waited_us, 100);
         assert_eq!(world.jobs.len(), encoded, "{waited_us}");
+    }
+}
+
+#[test]
+fn user_data_goes_with_the_frame_that_is_submitted_next_also_where_that_waits_for_room() {
+    let (mut world, app, channel, address) = full(Overload::Wait, 0);
+    let text = |world: &mut World, text: &[u8]| {
+        let data = UserData {
+            channel,
+            uuid: Bytes(vec![1; 16]),
+            payload: Bytes(text.to_vec()),
+            every_idr: false,
+        };
+        assert_eq!(world.ask(app, Request::UserData(data)), Reply::Done);
+    };
+    text(&mut world, b"fifth");
+    world.ask_later(app, Request::Submit(frame(channel, address)));
+    text(&mut world, b"sixth");
+    world.ask_later(app, Request::Submit(frame(channel, address)));
+    for number in 0..7 {
+        let header = world.finish(1000, 100).header;
+        let says = |text: &[u8]| header.bytes().windows(5).any(|five| five == text);
+        assert_eq!((says(b"fifth"), says(b"sixth")), (number == 5, number == 6));
+    }
+}
+
+#[test]
+fn those_that_wait_for_room_are_answered_as_a_changed_policy_says() {
+    let changes = [
+        (Overload::Reject, 0, vec![]),
+        (Overload::DropOldest, 2, vec![1, 2]),
+        (Overload::DropNewest, 2, vec![5, 6]),
+        (Overload::LatestOnly, 2, vec![1, 2, 3, 4, 5]),
+    ];
+    for (overload, accepted, lost) in changes {
+        let (mut world, app, channel, address) = full(Overload::Wait, 0);
+        let submit = || Request::Submit(frame(channel, address));
+        let waiting = [0; 2].map(|_| world.ask_later(app, submit()));
+        assert!(waiting.iter().all(|id| world.answer_to(app, *id).is_none()));
+        let change = Reconfigure {
+            channel,
+            overload: Some(overload),
+            ..Reconfigure::default()
+        };
+        let changed = world.ask(app, Request::Reconfigure(change));
+        assert!(matches!(changed, Reply::Reconfigured(_)), "{changed:?}");
+        let answers = waiting.map(|id| world.answer_to(app, id).expect("answered now"));
+        let submitted = |reply: &&Reply| matches!(reply, Reply::Submitted(_));
+        assert_eq!(
+            answers.iter().filter(submitted).count(),
+            accepted,
+            "{overload:?}"
+        );
+        let dropped: Vec<u32> = dropped(&mut world, app).iter().map(|d| d.0).collect();
+        assert_eq!(dropped, lost, "{overload:?}");
+        // What is left comes in the order of its acceptance.
+        let mut frames = Vec::new();
+        while !world.jobs.is_empty() {
+            world.finish(1000, 100);
+            frames.extend(world.releases(app).iter().map(|r| r.frame.value()));
+        }
+        assert!(frames.is_sorted(), "{overload:?}: {frames:?}");
     }
 }
