@@ -2,8 +2,8 @@
 //!
 //! The owner of a channel, and who asked for all of them, hear of each change, once. So does a reader that has been sent
 //! all there is. One that has not is spared what passes: it must not find more states than packets when it reads again.
-//! It is told when it has caught up what the state is by then, where that is news to it: after it joined, after a gap, or
-//! because it was told another one before.
+//! It is told when it has caught up, behind a gap or not, what the state is by then, where that is news to it: after it
+//! joined, or because it was told another one before.
 
 use crate::core::broker::Broker;
 use crate::core::channel::Channel;

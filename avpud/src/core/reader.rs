@@ -29,7 +29,7 @@ pub(super) struct Reader {
     /// The first packet not sent.
     next: Sequence,
     place: Place,
-    /// The state of its channel that it was told last; `None` where it knows nothing, or missed something since.
+    /// The state of its channel that it was told last; `None` where it was told none yet.
     pub(super) told: Option<ChannelState>,
     /// The format that it was told last.
     format: Format,
@@ -266,8 +266,7 @@ impl Reader {
         })
     }
 
-    fn gap(&mut self, missed: Missed, next: Sequence) -> Event {
-        self.told = None;
+    fn gap(&self, missed: Missed, next: Sequence) -> Event {
         Event::Gap(Gap {
             subscription: self.id,
             first: missed.first,

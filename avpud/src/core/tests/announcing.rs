@@ -120,24 +120,22 @@ fn a_reader_that_lags_is_told_when_it_has_caught_up_and_what_passed_is_not() {
 
 #[test]
 fn a_reader_that_missed_packets_is_told_the_state_once_when_it_is_with_the_others_again() {
-    for starved in [false, true] {
-        let mut scene = Scene::new();
-        let reader = scene.join(2);
-        scene.encode(1);
-        scene.told(reader.0);
-        scene.encode(10);
-        let state = if starved {
-            scene.starve();
-            Starved
-        } else {
-            Running
-        };
-        assert_eq!(scene.told(reader.0), []);
-        scene.release(reader);
-        assert_eq!(scene.told(reader.0), [Gap, State(state)]);
-        scene.release(reader);
-        assert_eq!(scene.told(reader.0), []);
-    }
+    let mut scene = Scene::new();
+    let reader = scene.join(2);
+    scene.encode(1);
+    scene.told(reader.0);
+    scene.encode(10);
+    scene.starve();
+    assert_eq!(scene.told(reader.0), []);
+    scene.release(reader);
+    assert_eq!(scene.told(reader.0), [Gap, State(Starved)]);
+    scene.release(reader);
+    assert_eq!(scene.told(reader.0), []);
+    scene.encode(1);
+    assert_eq!(scene.told(reader.0), [State(Running)]);
+    scene.encode(10);
+    scene.release(reader);
+    assert_eq!(scene.told(reader.0), [Gap], "it runs as it did");
 }
 
 #[test]
