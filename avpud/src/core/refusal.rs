@@ -5,7 +5,7 @@ use crate::mem::addr::{Alignment, ByteLen, PhysAddr};
 use avpu_proto::error::{self, ErrorCode};
 use avpu_proto::limits::SENTENCE_LEN_MAX;
 use avpu_proto::types::{ChannelId, ChannelState, Role};
-use core::fmt;
+use core::fmt::{self, Write};
 
 /// A refused request. It changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +115,12 @@ impl Refusal {
     /// As the wire says it.
     pub(super) fn to_wire(&self) -> error::Refusal {
         let (code, transient) = self.code();
+        // A client that submits faster than it may is refused again and again: one allocation has to do.
+        let mut sentence = String::with_capacity(SENTENCE_LEN_MAX);
+        write!(sentence, "{self}").expect("a string takes what is written");
         error::Refusal {
             code,
-            sentence: bounded(self.to_string()),
+            sentence: bounded(sentence),
             recoverable: !matches!(self, Self::EngineOffline | Self::ShuttingDown),
             transient,
         }
