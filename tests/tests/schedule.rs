@@ -1,11 +1,12 @@
 //! What the arbiter promises, in virtual time: tickets, shares, and what opening and closing cost the others.
 
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{Reconfigure, Request};
+use avpu_proto::request::{Drain, Flush, Reconfigure, Request, Reset, Resume};
 use avpu_proto::types::{Class, FrameRate};
 use avpu_tests::schedule::{
-    Daemon, Discipline as _, Fifo, Load, RoundRobin, Service, eight_channels, run, utilisation,
+    Daemon, Discipline, Fifo, Load, RoundRobin, Service, eight_channels, run, utilisation,
 };
+use avpu_tests::world::{Chance as _, Rng};
 use avpud::core::time::Micros;
 
 const SECOND_US: u64 = 1_000_000;
@@ -64,15 +65,50 @@ fn floods_leave_tickets_alone_and_share_what_is_left_by_weight_within_one_per_ce
         let macroblocks: Vec<u64> = floods
             .map(|(service, load)| service.frames * u64::from(load.macroblocks()))
             .collect();
-        let all: u64 = macroblocks.iter().sum();
-        let all_weights: u64 = weights.iter().map(|w| u64::from(*w)).sum();
-        for (found, weight) in macroblocks.iter().zip(weights) {
-            let expected = all * u64::from(weight) / all_weights;
-            assert!(
-                found.abs_diff(expected) * 100 <= all,
-                "seed {seed}: expected about {expected} of {all}, found {found} for weight {weight}"
-            );
-        }
+        let largest = loads.iter().skip(periodic).map(Load::macroblocks).max();
+        check_shares(
+            seed,
+            &macroblocks,
+            &weights,
+            u64::from(largest.expect("some")),
+        );
+        assert_eq!(daemon.tickets_breached, 0);
+    }
+}
+
+/// Each has its share within 1 % of what all have, and within 1 % of itself but for a picture.
+fn check_shares(seed: u64, macroblocks: &[u64], weights: &[u16], picture: u64) {
+    let all: u64 = macroblocks.iter().sum();
+    let all_weights: u64 = weights.iter().map(|w| u64::from(*w)).sum();
+    for (found, weight) in macroblocks.iter().zip(weights) {
+        let expected = all * u64::from(*weight) / all_weights;
+        let off = found.abs_diff(expected);
+        assert!(
+            off * 100 <= all && off <= expected / 100 + picture,
+            "seed {seed}: expected about {expected} of {all}, found {found} for weight {weight}"
+        );
+    }
+}
+
+#[test]
+fn shares_of_small_pictures_are_within_one_per_cent_of_themselves() {
+    let mut loads = vec![
+        Load::periodic(1920, 1080, 25, Class::Live),
+        Load::periodic(640, 360, 30, Class::Record),
+    ];
+    let weights = [1, 2, 5, 9, 40];
+    let sizes = [(64, 64), (320, 192), (176, 144), (128, 64), (320, 192)];
+    for (weight, (width, height)) in weights.into_iter().zip(sizes) {
+        loads.push(Load::flood(width, height, weight));
+    }
+    for seed in 0..5 {
+        let mut daemon = Daemon::new(&loads).expect("they fit");
+        let served = run(&mut daemon, &loads, seed, 10 * SECOND_US);
+        let floods = served.iter().zip(&loads).skip(2);
+        let macroblocks: Vec<u64> = floods
+            .map(|(service, load)| service.frames * u64::from(load.macroblocks()))
+            .collect();
+        check_shares(seed, &macroblocks, &weights, 0);
         assert_eq!(daemon.tickets_breached, 0);
     }
 }
@@ -100,6 +136,115 @@ fn nobody_starves_beside_channels_of_any_class_that_submit_as_fast_as_they_can()
             service.frames + 2 >= promised,
             "expected the stated rate at least, found {service:?} for {load:?}"
         );
+    }
+}
+
+/// The core, and somebody who opens, changes and closes a channel without ever submitting to it.
+struct Visited {
+    daemon: Daemon,
+    rng: Rng,
+    visits: bool,
+    guest: Option<usize>,
+    /// Requests of the visitor.
+    asked: u32,
+    /// Whose picture was started when.
+    starts: Vec<(u64, usize)>,
+}
+
+impl Visited {
+    fn visit(&mut self, now_us: u64) {
+        let now = Micros::new(now_us);
+        let Some(index) = self.guest.filter(|_| self.visits) else {
+            if self.visits {
+                let mut load = Load::periodic(640, 360, 10, Class::BestEffort);
+                load.wish.class = self
+                    .rng
+                    .pick(&[Class::Live, Class::Record, Class::BestEffort]);
+                self.guest = self.daemon.open(now, &load).ok();
+                self.asked += 1;
+            }
+            return;
+        };
+        let channel = self.daemon.channel(index);
+        self.asked += 1;
+        let request = match self.rng.below(8) {
+            0 => {
+                self.guest = None;
+                return self.daemon.close(now, index);
+            }
+            1 => Request::Drain(Drain {
+                channel,
+                keep: true,
+            }),
+            2 => Request::Resume(Resume { channel }),
+            3 => Request::Flush(Flush { channel }),
+            4 => Request::Reset(Reset { channel }),
+            5 => Request::Reconfigure(Reconfigure {
+                channel,
+                width: 320,
+                height: 192,
+                ..Reconfigure::default()
+            }),
+            _ => Request::Reconfigure(Reconfigure {
+                channel,
+                fps: Some(FrameRate {
+                    num: self.rng.pick(&[5, 10, 12]),
+                    den: 1,
+                }),
+                class: Some(
+                    self.rng
+                        .pick(&[Class::Live, Class::Snapshot, Class::BestEffort]),
+                ),
+                weight: 7,
+                ..Reconfigure::default()
+            }),
+        };
+        // Refused or not, nobody else is to notice.
+        let _ = self.daemon.ask(now, index, request);
+    }
+}
+
+impl Discipline for Visited {
+    fn arrive(&mut self, now_us: u64, channel: usize) -> bool {
+        self.visit(now_us);
+        self.daemon.arrive(now_us, channel)
+    }
+
+    fn start(&mut self, now_us: u64) -> Option<usize> {
+        let started = self.daemon.start(now_us);
+        self.starts.extend(started.map(|channel| (now_us, channel)));
+        started
+    }
+
+    fn done(&mut self, now_us: u64, channel: usize) {
+        self.daemon.done(now_us, channel);
+    }
+}
+
+#[test]
+fn opening_changing_and_closing_an_idle_channel_moves_nobodys_start_by_a_microsecond() {
+    let mut loads = eight_channels();
+    loads.truncate(5);
+    loads.push(Load::flood(320, 192, 3));
+    loads.push(Load::flood(1280, 720, 1));
+    for seed in 0..5 {
+        let starts = |visits| {
+            let mut visited = Visited {
+                daemon: Daemon::new(&loads).expect("they fit"),
+                rng: Rng::new(seed),
+                visits,
+                guest: None,
+                asked: 0,
+                starts: Vec::new(),
+            };
+            run(&mut visited, &loads, seed, 3 * SECOND_US);
+            assert_eq!(visited.daemon.tickets_breached, 0);
+            assert!(!visits || visited.asked > 500, "{}", visited.asked);
+            visited.starts
+        };
+        let (alone, visited) = (starts(false), starts(true));
+        assert!(alone.len() > 500, "{}", alone.len());
+        assert_eq!(alone, visited, "seed {seed}");
     }
 }
 

@@ -211,6 +211,15 @@ impl Daemon {
                     result: Ok(()),
                 }
             }
+            Output::RebuildChannel { channel, old, .. } => {
+                let result = Ok(());
+                self.broker
+                    .handle(now, Input::ChannelRebuilt { channel, result });
+                Input::MemoryReturned {
+                    memory: old,
+                    guards: Guards::Intact,
+                }
+            }
             Output::GrantLease { lease, .. } => Input::LeaseGranted {
                 lease,
                 result: Ok(BufferAccess::None),
