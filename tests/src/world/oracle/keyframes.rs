@@ -77,6 +77,8 @@ impl KeyFrames {
             requester.session = None;
             requester.owns = false;
             requester.met = None;
+            // Nobody is left to whom another packet was promised.
+            requester.waits_for = requester.waits_for.map(|_| 0);
         }
         self.requesters
             .retain(|requester| requester.session.is_some() || requester.waits_for.is_some());
