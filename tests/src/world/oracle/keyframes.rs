@@ -54,7 +54,8 @@ impl KeyFrames {
     fn ask(&mut self, session: SessionKey, owns: bool, first: u32) {
         let mut known = self.requesters.iter_mut();
         if let Some(known) = known.find(|requester| requester.session == Some(session)) {
-            known.waits_for = Some(known.waits_for.unwrap_or(first).min(first));
+            // What was promised before stays true.
+            known.waits_for = known.waits_for.max(Some(first));
             known.owns = owns;
         } else {
             self.requesters.push(Requester {
