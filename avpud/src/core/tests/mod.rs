@@ -11,6 +11,7 @@ mod explaining;
 mod fitting;
 mod formats;
 mod guarantees;
+mod idle;
 mod importing;
 mod key_frames;
 mod leaving;
