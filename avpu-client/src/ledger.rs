@@ -215,7 +215,8 @@ impl Ledger {
             | Event::Shutdown
             | Event::LeaseRevoking(_)
             | Event::LeaseRevoked(_)
-            | Event::TicketBreached(_) => {
+            | Event::TicketBreached(_)
+            | Event::TicketDoubtful(_) => {
                 // News of states: where nobody takes them, the oldest are the least worth.
                 if self.events.len() == WAITING_MAX {
                     self.events.pop_front();

@@ -21,7 +21,7 @@ pub const REQUESTS: u32 = 30;
 /// Replies of version 1.
 pub const REPLIES: u32 = 18;
 /// Events of version 1.
-pub const EVENTS: u32 = 11;
+pub const EVENTS: u32 = 12;
 
 /// Why a body could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]

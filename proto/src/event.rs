@@ -33,6 +33,9 @@ pub enum Event {
     TicketBreached(TicketBreached),
     /// The packets of a subscription have another format from the next one on.
     FormatChanged(FormatChanged),
+    /// A ticket cannot be kept for certain any more, or can again. Sent to the owner, and to connections that asked with
+    /// `Watch`.
+    TicketDoubtful(TicketDoubtful),
 }
 
 /// Describes one access unit in a channel's ring: Annex B, parameter sets before every IDR.
@@ -178,6 +181,17 @@ pub struct TicketBreached {
     pub ticket_us: u32,
     /// Breaches of this channel so far.
     pub breaches: u32,
+}
+
+/// Pictures persistently take longer than the device states, of this channel or of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketDoubtful {
+    /// The channel.
+    pub channel: ChannelId,
+    /// What was promised.
+    pub ticket_us: u32,
+    /// Whether it may be broken from now on; if not, it holds again.
+    pub doubtful: bool,
 }
 
 /// Another format begins. The next packet of the subscription is the first that has it.

@@ -48,6 +48,10 @@ pub struct StatusReport {
     pub copied_bytes: u64,
     /// Pictures that were made ready while another one was encoded.
     pub ahead: AheadReport,
+    /// Times that pictures of a channel were found to take persistently longer than they were counted with.
+    pub overruns: u32,
+    /// Channels whose ticket may be broken now, as pictures take longer than the device states.
+    pub tickets_doubtful: u32,
 }
 
 /// Pictures that were made ready while another channel's was encoded, and what became of them: each of them is used or
@@ -185,6 +189,10 @@ pub struct ChannelReport {
     pub idr_stated_us: u32,
     /// Encoder time of a P picture as the device states it.
     pub p_stated_us: u32,
+    /// Times that its pictures were found to take persistently longer than they were counted with.
+    pub overruns: u32,
+    /// Its ticket may be broken, as pictures take longer than the device states.
+    pub ticket_doubtful: bool,
 }
 
 /// Expected encoder time of pictures of one kind, as the device states it.

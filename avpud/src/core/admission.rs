@@ -4,8 +4,9 @@
 //! what all channels need must fit into a second of encoder time less the headroom that the operator keeps. *Tickets*:
 //! with the new channel everybody's longest wait must still be what was promised ([`schedule`](super::schedule)), each
 //! picture being of its channel's costlier kind. So overload is an error at open and not late pictures. Both go by what
-//! the device states of its costs and not by what was measured: the same channels fit on every day, and one stalled
-//! picture does not sell the encoder out.
+//! the device states of its costs, and not by what was measured, as long as pictures do not persistently take longer
+//! ([`overrun`](super::overrun)): the same channels fit on every day, and one stalled picture does not sell the encoder
+//! out. A change by which a channel takes no more than before is not tested.
 //!
 //! A best-effort channel is counted with the rate that it states: it gets that rate, but has no ticket. One that wants
 //! whatever is left over states a low rate and submits more.
@@ -76,6 +77,7 @@ mod tests {
             mean_ns: cost_ns,
             period_ns,
             ticket_ns: (class != Class::BestEffort).then(|| period_ns.saturating_sub(cost_ns)),
+            told_ns: None,
         }
     }
 

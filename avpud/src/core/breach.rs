@@ -1,7 +1,8 @@
 //! A picture waited longer than its channel's ticket says: counted, noted, told.
 //!
 //! Only where the channel kept its part: a client that submits more than it said waits for itself. A breach means that
-//! a picture took longer than the device states, or that the engine was reset.
+//! a picture took longer than the device states, or that the engine was reset. Where pictures persistently do, holders
+//! were told before ([`overrun`](super::overrun)).
 
 use crate::core::broker::Broker;
 use crate::core::event::{Note, SessionKey};

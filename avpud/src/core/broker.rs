@@ -15,6 +15,7 @@ use crate::core::pool::Pool;
 use crate::core::refusal::Refusal;
 use crate::core::retirement::Retiring;
 use crate::core::role;
+use crate::core::schedule::Promise;
 use crate::core::session::Session;
 use crate::core::sources::{Asker, SourceRules, Sources};
 use crate::core::story::Stories;
@@ -62,6 +63,8 @@ pub struct Broker {
     pub(super) shell_counters: ShellCounters,
     /// Some channel's state may differ from what was announced.
     pub(super) state_changed: bool,
+    /// Kept for its room: what is promised, while it is looked at.
+    pub(super) promises: Vec<Promise>,
 }
 
 /// Whether the daemon goes on.
@@ -86,6 +89,7 @@ pub(super) struct Counters {
     pub(super) interrupts_spurious: u32,
     pub(super) guards_broken: u32,
     pub(super) tickets_breached: u32,
+    pub(super) overruns: u32,
 }
 
 /// What the shell counts itself and the status report shows.
@@ -139,6 +143,7 @@ impl Broker {
             stories: Stories::new(),
             shell_counters: ShellCounters::default(),
             state_changed: false,
+            promises: Vec::with_capacity(slots),
             config,
         }
     }

@@ -71,6 +71,10 @@ pub(super) struct Channel {
     /// Largest slice data that a stream buffer takes.
     pub(super) picture_max: ByteLen,
     pub(super) cost: PictureCost,
+    /// Pictures of this kind are counted with another time than before, and nobody was told.
+    pub(super) recounted: Option<PictureKind>,
+    /// Its ticket might be broken, for pictures take longer than stated; its client knows.
+    pub(super) is_doubtful: bool,
     pub(super) contract: Contract,
     /// Longest wait that is promised; 0: none.
     pub(super) ticket_us: u32,
@@ -207,6 +211,8 @@ impl Channel {
             frame_next: FrameNumber::new(0),
             coder: of.coder,
             cost: of.cost,
+            recounted: None,
+            is_doubtful: false,
             contract: of.contract,
             ticket_us: of.ticket_us,
             ring: of.ring,

@@ -62,11 +62,54 @@ fn fast_pictures_lower_the_expectation_to_half_of_what_was_stated() {
 #[test]
 fn slow_pictures_raise_the_expectation_within_a_bound() {
     let mut cost = PictureCost::new(STATED, 1000);
-    for _ in 0..100 {
-        cost.measure(PictureKind::P, 60_000_000);
+    for _ in 0..31 {
+        assert!(!cost.measure(PictureKind::P, 60_000_000));
     }
     assert_eq!(cost.expected_us(PictureKind::P), 16_400);
     assert_eq!(cost.worst_ns(), 6_100_000);
+}
+
+#[test]
+fn what_is_counted_rises_only_when_pictures_take_longer_persistently_and_falls_when_they_no_longer_do()
+ {
+    let mut cost = PictureCost::new(STATED, 1000);
+    // An eighth more is on the way from the encoder to here.
+    for _ in 0..1000 {
+        assert!(!cost.measure(PictureKind::Idr, 6_862));
+    }
+    for _ in 0..31 {
+        assert!(!cost.measure(PictureKind::Idr, 9_000));
+    }
+    assert!(!cost.is_raised());
+    assert!(cost.measure(PictureKind::Idr, 9_000));
+    assert!(cost.is_raised());
+    assert!((8_900_000..=9_000_001).contains(&cost.worst_ns()));
+    assert_eq!(cost.stated_worst_ns(), 6_100_000);
+    assert!(cost.mean_ns(group(2)) > 6_400_000);
+    // The same again changes nothing; much more does.
+    for _ in 0..100 {
+        assert!(!cost.measure(PictureKind::Idr, 9_000));
+    }
+    let rises = (0..100).filter(|_| cost.measure(PictureKind::Idr, 100_000));
+    assert!((1..=12).contains(&rises.count()));
+    let most_ns = 4 * 6_100_000;
+    assert!((most_ns * 8 / 9..=most_ns).contains(&cost.worst_ns()));
+    // As many that are fast end it.
+    for _ in 0..31 {
+        assert!(!cost.measure(PictureKind::Idr, 6_000));
+    }
+    assert!(cost.measure(PictureKind::Idr, 6_000));
+    assert_eq!(cost.worst_ns(), 6_100_000);
+    assert!(!cost.is_raised());
+}
+
+#[test]
+fn every_second_picture_that_is_slow_is_not_persistent() {
+    let mut cost = PictureCost::new(STATED, 1000);
+    for picture in 0..10_000 {
+        let us = if picture % 2 == 0 { 60_000 } else { 4_000 };
+        assert!(!cost.measure(PictureKind::P, us), "{picture}");
+    }
 }
 
 #[test]

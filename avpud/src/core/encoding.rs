@@ -211,6 +211,7 @@ impl Broker {
                 }
             }
         }
+        self.recount(key);
         self.finish_channel(key);
     }
 
@@ -223,7 +224,9 @@ impl Broker {
             unreachable!("a channel stays while its picture is in flight");
         };
         let took_us = now.since_us(run.started);
-        channel.cost.measure(flight.kind, took_us);
+        if channel.cost.measure(flight.kind, took_us) {
+            channel.recounted = Some(flight.kind);
+        }
         channel.stats.hardware.record(took_us);
         if flight.reference_lost {
             self.account_loss(key, None);

@@ -6,7 +6,7 @@
 use crate::core::time::Micros;
 use crate::job::{ChannelKey, EncodeJob, EngineId, JobId, JobOutcome};
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
-use crate::picture::ChannelSetup;
+use crate::picture::{ChannelSetup, PictureKind};
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
@@ -397,6 +397,26 @@ pub enum Note {
         wait_us: u64,
         /// What was promised.
         ticket_us: u32,
+    },
+    /// Pictures of one kind persistently take longer than they were counted with, or no longer do.
+    CostCounted {
+        /// Channel.
+        channel: ChannelKey,
+        /// Of which kind.
+        kind: PictureKind,
+        /// What the device states.
+        stated_us: u64,
+        /// What they are counted with from now on.
+        counted_us: u64,
+    },
+    /// A ticket cannot be kept for certain any more, or can again.
+    TicketDoubtful {
+        /// Channel.
+        channel: ChannelKey,
+        /// What was promised.
+        ticket_us: u32,
+        /// Whether it is in doubt.
+        is_doubtful: bool,
     },
     /// The engine could not be reset.
     EngineOffline {

@@ -6,7 +6,8 @@
 
 use crate::core::admission;
 use crate::core::broker::{Answer, Broker};
-use crate::core::outlook::{Need, Outlook};
+use crate::core::outlook::{Need, Outlook, promise_of};
+use crate::core::overrun;
 use crate::core::parameters::Parameters;
 use crate::core::refusal::{self, Refusal};
 use crate::core::schedule::Work;
@@ -25,8 +26,13 @@ impl Broker {
         parameters: &Parameters,
         instead_of: Option<ChannelKey>,
     ) -> Result<(), Refusal> {
-        let need = Need::of(parameters, &self.config)?;
         let outlook = self.outlook(instead_of);
+        let need = outlook.need(parameters)?;
+        if let Some(old) = instead_of.and_then(|key| self.channel(key))
+            && overrun::lets_go(&promise_of(old), &need.promise)
+        {
+            return Ok(());
+        }
         outlook
             .check(&need)
             .map_err(|refusal| self.advise(refusal, &outlook, &parameters.wish))
@@ -75,7 +81,7 @@ impl Broker {
         let mut advice = Work::SET;
         for Record(wish) in question.channels {
             let parameters = Parameters::new(wish.clone(), &self.config)?;
-            let need = Need::of(&parameters, &self.config)?;
+            let need = outlook.need(&parameters)?;
             needed_ns = needed_ns.saturating_add(admission::load_ns(&need.promise));
             needed_bytes += u64::from(need.memory.value());
             fit.tickets_us.push(ticket::ticket_us(&need.promise));
@@ -141,7 +147,7 @@ impl Broker {
         slower.chain(smaller).chain(both).find_map(|candidate| {
             work.spend_on_channel()?;
             let parameters = Parameters::new(candidate, &self.config).ok()?;
-            let need = Need::of(&parameters, &self.config).ok()?;
+            let need = outlook.need(&parameters).ok()?;
             outlook.check_within(&need, work).ok()?;
             Some((as_it_is(&parameters), need))
         })

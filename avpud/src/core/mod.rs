@@ -35,6 +35,7 @@ mod number;
 mod opening;
 mod outlook;
 mod overload;
+mod overrun;
 mod parameters;
 mod phase;
 mod pool;

@@ -262,6 +262,7 @@ impl Broker {
         if let Some(owner) = owner {
             owner.channels -= 1;
         }
+        self.judge_tickets();
         Some(channel.memory)
     }
 

@@ -7,6 +7,7 @@ use crate::core::admission::{self, Obstacle};
 use crate::core::broker::Broker;
 use crate::core::channel::Channel;
 use crate::core::config::{BrokerConfig, CHANNEL_ALIGNMENT};
+use crate::core::cost::PictureCost;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
 use crate::core::refusal::{Refusal, TicketHolder};
@@ -29,6 +30,8 @@ pub(super) struct Outlook<'a> {
     slots_left: u16,
     /// What is asked about has its memory already.
     has_memory: bool,
+    /// What pictures of the channel in question were found to take.
+    known: Option<PictureCost>,
 }
 
 /// What a channel with certain parameters would need.
@@ -36,19 +39,6 @@ pub(super) struct Outlook<'a> {
 pub(super) struct Need {
     pub(super) promise: Promise,
     pub(super) memory: ByteLen,
-}
-
-impl Need {
-    /// What a channel with these parameters needs.
-    pub(super) fn of(parameters: &Parameters, config: &BrokerConfig) -> Result<Self, Refusal> {
-        let setup = &parameters.setup;
-        let cost = config.picture_cost(setup);
-        let plan = config.planner.plan(setup).map_err(Refusal::Unsupported)?;
-        Ok(Self {
-            promise: ticket::promise(parameters, &cost),
-            memory: plan.memory,
-        })
-    }
 }
 
 impl Broker {
@@ -70,6 +60,7 @@ impl Broker {
                 .channels_max
                 .saturating_sub(u16::try_from(taken).unwrap_or(u16::MAX)),
             has_memory: instead_of.is_some(),
+            known: instead_of.and_then(|key| Some(self.channel(key)?.cost)),
         }
     }
 
@@ -85,11 +76,27 @@ impl Broker {
             leases: Vec::new(),
             slots_left: self.config.channels_max,
             has_memory: false,
+            known: None,
         }
     }
 }
 
 impl<'a> Outlook<'a> {
+    /// What a channel with these parameters needs. Pictures that are there already are counted with what they were found
+    /// to take, as long as their size stays.
+    pub(super) fn need(&self, parameters: &Parameters) -> Result<Need, Refusal> {
+        let setup = &parameters.setup;
+        let macroblocks = setup.geometry.coded().macroblocks();
+        let known = self.known.filter(|cost| cost.macroblocks() == macroblocks);
+        let cost = known.unwrap_or_else(|| self.config.picture_cost(setup));
+        let plan = self.config.planner.plan(setup);
+        let plan = plan.map_err(Refusal::Unsupported)?;
+        Ok(Need {
+            promise: ticket::promise(parameters, &cost),
+            memory: plan.memory,
+        })
+    }
+
     /// Whether one more channel could be opened.
     pub(super) fn check(&self, need: &Need) -> Result<(), Refusal> {
         self.check_within(need, &mut Work::SET.clone())
@@ -207,7 +214,8 @@ impl<'a> Outlook<'a> {
     }
 }
 
-fn promise_of(channel: &Channel) -> Promise {
+/// What a channel is promised, its pictures counted with what they were found to take.
+pub(super) fn promise_of(channel: &Channel) -> Promise {
     ticket::promise(&channel.parameters, &channel.cost)
 }
 

@@ -90,6 +90,7 @@ impl Broker {
             return;
         };
         channel.cost = cost;
+        channel.recounted = None;
         channel.coder = new.coder;
         channel.picture_max = new.picture_max;
         channel.retuning = None;
@@ -128,5 +129,6 @@ impl Broker {
         }
         self.offer(key);
         self.resume_held(key);
+        self.judge_tickets();
     }
 }

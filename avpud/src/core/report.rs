@@ -75,6 +75,8 @@ impl Broker {
             quarantined_bytes: self.pool.quarantined_bytes() + self.sources.regions.left_bytes(),
             guards_broken: self.counters.guards_broken,
             tickets_breached: self.counters.tickets_breached,
+            overruns: self.counters.overruns,
+            tickets_doubtful: count(self.all_channels().filter(|c| c.is_doubtful).count()),
             ahead: self.ahead.counts(),
         })
     }
@@ -195,6 +197,8 @@ impl Broker {
             dropped_revoked: stats.drops.revoked,
             ticket_us: channel.ticket_us,
             tickets_breached: stats.tickets_breached,
+            overruns: stats.overruns,
+            ticket_doubtful: channel.is_doubtful,
             preroll_bytes: channel.preroll_bytes(),
             idr_demanded: stats.idr_demanded,
             gop_length_now: match stats.packets_out {
@@ -336,6 +340,8 @@ mod tests {
             deadline_us: u32::MAX,
             ticket_us: u32::MAX,
             tickets_breached: u32::MAX,
+            overruns: u32::MAX,
+            ticket_doubtful: true,
             dropped_deadline: u32::MAX,
             dropped_queue_full: u32::MAX,
             dropped_superseded: u32::MAX,

@@ -30,7 +30,7 @@
 //! its rate.
 //!
 //! Assumed: the channel keeps to its rate (others need not: what they submit beyond it is never due), pictures take no
-//! longer than stated, the encoder is not reset meanwhile. Arrivals, jitter and phases are arbitrary. A channel that is
+//! longer than counted, the encoder is not reset meanwhile. Arrivals, jitter and phases are arbitrary. A channel that is
 //! opened has its first reserved picture a period later, and one that is changed owes nothing from before the change, so
 //! what is admitted step by step holds also between the steps. One that closes counts until its last picture has ended.
 //! A second attempt at a picture takes the channel's next reservation.
@@ -52,6 +52,9 @@ pub(super) struct Promise {
     pub(super) period_ns: u64,
     /// Longest wait; `None`: nothing is promised about it.
     pub(super) ticket_ns: Option<u64>,
+    /// The wait that its client was told, at least as long: where pictures take longer than the device states, the
+    /// arbiter's deadlines stay, so a picture has to be started earlier by as much for the same order to be tested.
+    pub(super) told_ns: Option<u64>,
 }
 
 impl Promise {
@@ -96,11 +99,19 @@ impl Work {
 pub(super) fn first_broken(promises: &[Promise], work: &mut Work) -> Option<usize> {
     let classes = [Class::Live, Class::Record, Class::Snapshot];
     let mut classes = classes.into_iter();
-    classes.find_map(|class| {
-        let question = Question { class, promises };
-        let (any, _) = question.members().next()?;
-        question.first_broken(work).unwrap_or(Some(any))
-    })
+    classes.find_map(|class| first_broken_of(class, promises, work))
+}
+
+/// The first of the promises of one class whose ticket might be broken. What becomes of other classes' tickets does not
+/// matter: their pictures are counted, whether in time or late.
+pub(super) fn first_broken_of(
+    class: Class,
+    promises: &[Promise],
+    work: &mut Work,
+) -> Option<usize> {
+    let question = Question { class, promises };
+    let (any, _) = question.members().next()?;
+    question.first_broken(work).unwrap_or(Some(any))
 }
 
 /// Whether the tickets of a class are kept. Answers are `None` when there is no work left or no end of it.

@@ -21,6 +21,8 @@ pub(super) struct ChannelStats {
     pub(super) packets_missed: u32,
     /// Pictures that waited longer than the ticket says.
     pub(super) tickets_breached: u32,
+    /// Times that its pictures were found to take persistently longer than counted until then.
+    pub(super) overruns: u32,
     pub(super) qp: u8,
     pub(super) sse_luma: u64,
     /// Accepted until started.
@@ -83,6 +85,7 @@ impl ChannelStats {
             submits_refused: 0,
             packets_missed: 0,
             tickets_breached: 0,
+            overruns: 0,
             qp: 0,
             sse_luma: 0,
             wait: Histogram::new(),

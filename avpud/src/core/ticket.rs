@@ -52,39 +52,42 @@ pub(super) fn promise(parameters: &Parameters, cost: &PictureCost) -> Promise {
     // Down to what the arbiter counts in: a camera that is exactly on time must never be early.
     let period_us = u64::from(rate.den()) * US_PER_SECOND / u64::from(rate.num().max(1));
     let period_ns = period_us.max(1) * NS_PER_US;
-    let cost_ns = cost.worst_ns();
-    let until_next_ns = period_ns.saturating_sub(cost_ns);
+    let (cost_ns, stated_ns) = (cost.worst_ns(), cost.stated_worst_ns());
+    let until_next_ns = period_ns.saturating_sub(stated_ns);
     let wished_ns = u64::from(parameters.deadline_us) * NS_PER_US;
-    let ticket_ns = match wished_ns {
+    let told_ns = match wished_ns {
         0 => until_next_ns,
         wished => wished.min(until_next_ns),
     };
+    let told_ns = (parameters.class != Class::BestEffort).then_some(told_ns);
     Promise {
         class: parameters.class,
         cost_ns,
         mean_ns: cost.mean_ns(parameters.setup.gop_length),
         period_ns,
-        ticket_ns: (parameters.class != Class::BestEffort).then_some(ticket_ns),
+        ticket_ns: told_ns.map(|ns| ns.saturating_sub(cost_ns - stated_ns)),
+        told_ns,
     }
 }
 
 /// The ticket of a promise in microseconds; 0: none.
 pub(super) fn ticket_us(promise: &Promise) -> u32 {
-    let us = promise.ticket_ns.unwrap_or(0) / NS_PER_US;
+    let us = promise.told_ns.unwrap_or(0) / NS_PER_US;
     u32::try_from(us).unwrap_or(u32::MAX)
 }
 
 /// What the arbiter must know of a channel to keep the promise.
 pub(super) fn share(parameters: &Parameters, cost: &PictureCost) -> Share {
     let promise = promise(parameters, cost);
-    let until_next_ns = promise.period_ns.saturating_sub(promise.cost_ns);
-    let wait_ns = promise.ticket_ns.unwrap_or(until_next_ns);
+    let stated_ns = cost.stated_worst_ns();
+    let until_next_ns = promise.period_ns.saturating_sub(stated_ns);
+    let wait_ns = promise.told_ns.unwrap_or(until_next_ns);
     Share {
         class: parameters.class,
         weight: parameters.weight,
         macroblocks: cost.macroblocks(),
         period_us: promise.period_ns / NS_PER_US,
-        deadline_us: (wait_ns + promise.cost_ns) / NS_PER_US,
+        deadline_us: (wait_ns + stated_ns) / NS_PER_US,
     }
 }
 

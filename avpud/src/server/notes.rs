@@ -14,7 +14,9 @@ impl<D: Device> Server<D> {
             Note::Timeout { .. }
             | Note::PictureFailed { .. }
             | Note::PictureTooLarge { .. }
-            | Note::TicketBreached { .. } => Some(&mut self.rate),
+            | Note::TicketBreached { .. }
+            | Note::CostCounted { .. }
+            | Note::TicketDoubtful { .. } => Some(&mut self.rate),
             // Clients open and close as often as they like; that must not hide what goes wrong.
             Note::ChannelOpened { .. } | Note::ChannelClosed { .. } => Some(&mut self.chatter),
             Note::Refused { .. } => Some(&mut self.refusals),
@@ -70,6 +72,9 @@ impl<D: Device> Server<D> {
             } => warn!(self.log, "a picture waited longer than promised";
                 "channel" => channel.index(), "frame" => frame.value(), "waited_us" => *wait_us,
                 "ticket_us" => *ticket_us, "suppressed" => suppressed),
+            Note::CostCounted { .. } | Note::TicketDoubtful { .. } => {
+                self.record_overrun(note, suppressed);
+            }
             Note::EngineOffline { engine } => {
                 error!(self.log, "the encoder cannot be brought back"; "engine" => engine.index());
             }
@@ -102,6 +107,38 @@ impl<D: Device> Server<D> {
             Note::LeaseRevoking { .. } | Note::LeaseFenced { .. } | Note::LeaseRevoked { .. } => {
                 self.record_revocation(note);
             }
+        }
+    }
+
+    fn record_overrun(&self, note: &Note, suppressed: u32) {
+        match note {
+            Note::CostCounted {
+                channel,
+                kind,
+                stated_us,
+                counted_us,
+            } if counted_us > stated_us => {
+                warn!(self.log, "pictures take longer than the device states";
+                    "channel" => channel.index(), "kind" => ?kind, "stated_us" => *stated_us,
+                    "counted_us" => *counted_us, "suppressed" => suppressed);
+            }
+            Note::CostCounted { channel, kind, .. } => {
+                info!(self.log, "pictures take no longer than the device states again";
+                    "channel" => channel.index(), "kind" => ?kind, "suppressed" => suppressed);
+            }
+            Note::TicketDoubtful {
+                channel,
+                ticket_us,
+                is_doubtful: true,
+            } => {
+                warn!(self.log, "a ticket is in doubt: pictures take longer than the device states";
+                "channel" => channel.index(), "ticket_us" => *ticket_us, "suppressed" => suppressed)
+            }
+            Note::TicketDoubtful { channel, .. } => {
+                info!(self.log, "a ticket holds again"; "channel" => channel.index(),
+                    "suppressed" => suppressed);
+            }
+            _ => {}
         }
     }
 

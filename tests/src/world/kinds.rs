@@ -102,7 +102,7 @@ names! { STATES, 10, state, ChannelState,
     ChannelState::Stalled => "stalled",
 }
 
-names! { EVENTS, 13, event, Event,
+names! { EVENTS, 14, event, Event,
     Event::Packet(_) => "packet",
     Event::SourceReleased(_) => "source released",
     Event::Gap(avpu_proto::event::Gap { reason: GapReason::NoCredits, .. }) => "gap for want of credits",
@@ -115,6 +115,7 @@ names! { EVENTS, 13, event, Event,
     Event::LeaseRevoking(_) => "lease revoking",
     Event::LeaseRevoked(_) => "lease revoked",
     Event::TicketBreached(_) => "ticket breached",
+    Event::TicketDoubtful(_) => "ticket doubtful",
     Event::FormatChanged(_) => "format changed",
 }
 

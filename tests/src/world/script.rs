@@ -2,7 +2,8 @@
 
 use crate::world::chance::{Chance, Rng, Tape};
 use crate::world::op::{Ask, Op, Which};
-use avpu_proto::request::Reconfigure;
+use avpu_proto::request::{OpenChannel, Reconfigure};
+use avpu_proto::types::Class;
 use core::fmt::Write as _;
 
 /// A world's fate.
@@ -33,6 +34,9 @@ impl Script {
         while ops.len() < len {
             extend(&mut ops, &mut rng);
         }
+        if is_slow(seed) {
+            overrun(&mut ops);
+        }
         Self {
             seed,
             faults,
@@ -60,6 +64,11 @@ impl Script {
         }
     }
 
+    /// Whether pictures take four times as long as the daemon is told.
+    pub(super) const fn is_slow(&self) -> bool {
+        is_slow(self.seed)
+    }
+
     /// The part of this script with these operations only.
     #[must_use]
     pub fn only(&self, keep: &[usize]) -> Self {
@@ -73,6 +82,56 @@ impl Script {
 
 /// Longest script from bytes.
 const OPS_MAX: usize = 4000;
+
+/// Clients at once.
+const SEATS: u8 = 6;
+
+const fn is_slow(seed: u64) -> bool {
+    seed % 16 == 3
+}
+
+/// Everybody goes, and two come: one that cannot wait for long, and one whose pictures take longer than stated for long
+/// enough.
+fn overrun(ops: &mut Vec<Op>) {
+    ops.extend((0..SEATS).map(|who| Op::Leave { who }));
+    ops.push(Op::Pass { us: 3_000_000 });
+    let hurried = OpenChannel {
+        width: 160,
+        height: 96,
+        class: Class::Live,
+        deadline_us: 800,
+        ring_bytes: 1 << 16,
+        ..OpenChannel::default()
+    };
+    let large = OpenChannel {
+        width: 640,
+        height: 368,
+        class: Class::BestEffort,
+        deadline_us: 0,
+        ..hurried.clone()
+    };
+    for (seat, wish) in (0..).zip([hurried, large]) {
+        ops.push(Op::Join {
+            seat,
+            chunk: 4096,
+            raw: false,
+            root: false,
+            reads: true,
+        });
+        let lease = Ask::Lease {
+            channel: Which::Own(0),
+            count: 2,
+        };
+        ops.extend([Ask::Open(wish), lease].map(|ask| Op::Ask { who: NEWEST, ask }));
+    }
+    ops.push(Op::Feed {
+        who: NEWEST,
+        channel: 0,
+        permille: 1000,
+        frames: 80,
+    });
+    ops.push(Op::Pass { us: 4_000_000 });
+}
 
 /// Appends what happens next, and the time until then.
 fn extend(ops: &mut Vec<Op>, chance: &mut impl Chance) {

@@ -24,7 +24,7 @@ use avpud::core::time::Micros;
 use avpud::device::model::VirtualModel;
 use avpud::device::{Capabilities, Device};
 use avpud::driver::{Engine, IrqVerdict, SpuriousCause};
-use avpud::job::{JobFailure, JobId, JobOutcome, PictureHeader};
+use avpud::job::{CodecCost, CostTable, JobCost, JobFailure, JobId, JobOutcome, PictureHeader};
 use avpud::limits::{REQUESTS_PER_TURN_MAX, WRITE_BACK_LOOK_US, WRITE_BACK_LOOKS_MAX};
 use avpud::mem::{ByteLen, PhysAddr, PhysRange};
 use avpud::server::{Machine, broker_config};
@@ -77,7 +77,10 @@ impl Shell {
             options = format!("{options},fault={}", script.faults);
         }
         let model = VirtualModel::new(&options, &[window], None).expect("a model");
-        let config = config(model.capabilities(), window, script.is_tight);
+        let mut config = config(model.capabilities(), window, script.is_tight);
+        if script.is_slow() {
+            config.cost = quartered(config.cost);
+        }
         let now = Micros::new(1_000_000);
         let channels = usize::from(config.channels_max);
         let mut engine = Engine::bring_up(Wrapped(Flaky::new(model))).expect("the model answers");
@@ -518,6 +521,22 @@ pub(super) fn index(session: SessionKey) -> usize {
 
 fn range(start: u32, len: u32) -> PhysRange {
     PhysRange::new(PhysAddr::new(start), ByteLen::new(len)).expect("a range")
+}
+
+/// As an encoder states whose clock is slower than it knows.
+fn quartered(table: CostTable) -> CostTable {
+    let quarter = |cost: JobCost| JobCost {
+        base_ns: cost.base_ns / 4,
+        macroblock_ns: cost.macroblock_ns / 4,
+    };
+    let CodecCost { idr, p } = table.avc;
+    CostTable {
+        avc: CodecCost {
+            idr: quarter(idr),
+            p: quarter(p),
+        },
+        ..table
+    }
 }
 
 /// What the daemon is told: a machine with a window that privileged clients may use, and room for few.

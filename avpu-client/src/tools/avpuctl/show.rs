@@ -23,6 +23,8 @@ pub(crate) fn status(status: &StatusReport) -> String {
         ("pictures failed", status.pictures_failed.to_string()),
         ("resets", status.resets.to_string()),
         ("tickets breached", status.tickets_breached.to_string()),
+        ("tickets in doubt", status.tickets_doubtful.to_string()),
+        ("overruns", status.overruns.to_string()),
         ("made ready ahead", ahead(&status.ahead)),
         (
             "spurious interrupts",
@@ -95,7 +97,7 @@ pub(crate) fn channels(channels: &[ChannelReport]) -> String {
             lost.to_string(),
             (channel.bitrate_bps / 1000).to_string(),
             channel.readers.to_string(),
-            ticket(channel.ticket_us),
+            ticket(channel.ticket_us, channel.ticket_doubtful),
             channel.tickets_breached.to_string(),
             times(channel.wait),
             times(channel.hardware),
@@ -176,10 +178,12 @@ fn seconds(us: u64) -> String {
     format!("{}.{} s", us / 1_000_000, us / 100_000 % 10)
 }
 
-fn ticket(us: u32) -> String {
+/// With a question mark where it may be broken.
+fn ticket(us: u32, is_doubtful: bool) -> String {
+    let mark = if is_doubtful { "?" } else { "" };
     match us {
         0 => "-".to_owned(),
-        us => format!("{}.{}", us / 1000, us / 100 % 10),
+        us => format!("{}.{}{mark}", us / 1000, us / 100 % 10),
     }
 }
 
@@ -229,6 +233,9 @@ mod tests {
             max_us: 20_000,
         };
         assert_eq!(times(latency), "1.6/13.5");
+        assert_eq!(ticket(26_592, false), "26.5");
+        assert_eq!(ticket(26_592, true), "26.5?");
+        assert_eq!(ticket(0, false), "-");
         assert_eq!(fps(FrameRate { num: 25, den: 1 }), "25");
         assert_eq!(
             fps(FrameRate {

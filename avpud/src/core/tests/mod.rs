@@ -20,6 +20,7 @@ mod long_running;
 mod noting;
 mod numbers;
 mod overload;
+mod overrun;
 mod readers;
 mod rebuild;
 mod reconfigure;

@@ -22,6 +22,7 @@ fn promise(class: Class, cost: u64, period: u64, ticket: u64) -> Promise {
         mean_ns: ns(cost),
         period_ns: ns(period),
         ticket_ns: (class != Class::BestEffort).then_some(ns(ticket)),
+        told_ns: None,
     }
 }
 
