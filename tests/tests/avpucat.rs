@@ -1,7 +1,11 @@
 //! The debug client and the operator's tool as people use them: real processes against the real daemon.
 
 use avpu_client::source::{FrameRate, Luma, Nv12Picture, PictureSize, TestPattern, read_counter};
+use avpu_proto::request::OpenChannel;
+use avpu_proto::types::Profile;
+use avpu_tests::camera::{Camera, joined};
 use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::parser;
 use avpu_tests::process::{Process, run};
 use avpu_tests::skip::{ffmpeg_or_skip, skip};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -177,6 +181,50 @@ fn a_reader_gets_the_same_bytes_and_ends_with_the_stream_that_ctrl_c_drains() {
         !watch.is_empty() && main.ends_with(&watch),
         "the bytes differ"
     );
+}
+
+#[test]
+fn a_size_that_changes_is_said_and_the_file_goes_on() {
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        width: 176,
+        height: 144,
+        name: "main".to_owned(),
+        ..OpenChannel::default()
+    };
+    let mut camera = Camera::open(&daemon, wish);
+    let mut expected = joined(&camera.encode(3));
+    let file = daemon.folder().join("watch.h264");
+    let mut reader = tool("avpucat", &daemon.socket());
+    reader.args([
+        "-v",
+        "AVPU-SUB:,channel=main",
+        &format!("FILE:{}", file.display()),
+    ]);
+    let (mut reader, said) = start(&mut reader, "\"Packet\"");
+    camera.resize((320, 240), Profile::Main);
+    expected.extend(joined(&camera.encode(3)));
+    camera.channel.drain().expect("it runs");
+    assert!(reader.wait().success());
+    let said = said.join().expect("no panic");
+    let sentence = "from packet 4 on the stream is 320x240, profile main, 25/1 pictures a second";
+    assert_eq!(said.matches(sentence).count(), 1, "{said}");
+    assert!(fs::read(&file).expect("it is there") == expected);
+}
+
+#[test]
+fn keys_choose_what_is_encoded_and_what_the_stream_has() {
+    let daemon = Daemon::start("pace=free");
+    let file = daemon.folder().join("out.h264");
+    let address = format!("TEST:size=176x144,frames=10!!H264:{}", file.display());
+    let keys = "AVPU:,fpsout=5,delimiters,fullrange,ipdelta=4,picturemax=30000,ring=131072";
+    assert_ok(&avpucat(&daemon, &[&address, keys]));
+    let units = parser::units(&fs::read(&file).expect("it is there"));
+    let kinds: Vec<u8> = units.iter().map(|unit| unit.kind).collect();
+    assert_eq!(kinds, [9, 7, 8, 5, 9, 1]);
+    let sequence = parser::sequence(&units[1].rbsp);
+    assert_eq!(sequence.full_range, Some(true));
+    assert_eq!(sequence.timing, Some((1, 10)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::wait::Patience;
 use crate::source::{FrameRate, Nv12Picture, PictureSize, SourceError, TestPattern};
 use crate::{Buffer, Channel, ChannelConfig, Client, ClientError, Frame, Next, Outcome, Reader};
-use avpu_proto::types::FrameEnd;
+use avpu_proto::types::{DropReason, FrameEnd};
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -252,6 +252,11 @@ impl Encode {
                         self.progress.add_frame(0);
                     }
                 }
+                // That is what fpsout asks for.
+                Outcome::Ended {
+                    end: FrameEnd::Dropped(DropReason::Decimated),
+                    ..
+                } => {}
                 Outcome::Ended { frame, end } => {
                     eprintln!("avpucat: frame {frame} was not encoded: {end:?}");
                     self.progress.add_dropped(1);

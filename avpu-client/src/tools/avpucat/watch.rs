@@ -44,6 +44,8 @@ fn with_client(
         while !ended && output.is_idle() {
             match reader.try_next_packet()? {
                 None => break,
+                // The channel pauses: it has no picture to write.
+                Some(Next::Packet(packet)) if packet.meta.last => {}
                 Some(Next::Packet(packet)) => {
                     output.push(packet.bytes);
                     progress.add_frame(packet.bytes.len());
