@@ -65,13 +65,14 @@ impl Collected {
         let mut clients = BTreeSet::new();
         let mut channels = BTreeSet::new();
         for frame in self.frames.values() {
-            if clients.insert(frame.pid) {
-                events.push(process(frame.pid, &format!("client {}", frame.pid)));
+            let pid = client(frame);
+            if clients.insert(pid) {
+                events.push(process(pid, &format!("client {}", frame.pid)));
             }
             let channel = frame.channel.value();
-            if channels.insert((frame.pid, channel)) {
+            if channels.insert((pid, channel)) {
                 let name = format!("{} (channel {channel})", frame.name);
-                events.push(thread(frame.pid, channel, &name));
+                events.push(thread(pid, channel, &name));
             }
             events.extend(frame_events(frame));
         }
@@ -79,16 +80,30 @@ impl Collected {
     }
 }
 
-/// Process and thread of the core. No client has process number 0.
+/// Process and thread of the core.
 const CORE: u32 = 0;
+/// Stands for the processes that have number 0: those that the daemon cannot see, as they live in another container.
+const UNSEEN: u32 = u32::MAX;
+
+/// The process of a frame in the trace.
+const fn client(frame: &FrameRecord) -> u32 {
+    match frame.pid {
+        CORE => UNSEEN,
+        pid => pid,
+    }
+}
 
 fn frame_events(frame: &FrameRecord) -> Vec<Value> {
     let name = format!("{} {}", frame.name, frame.frame);
-    let (pid, tid) = (frame.pid, frame.channel.value());
+    let (pid, tid) = (client(frame), frame.channel.value());
     let mut events = Vec::new();
     let came = |time: TimeUs| (time.value() > 0).then(|| time.value());
     let accepted = frame.accepted_us.value();
-    if let (Some(from), Some(to)) = (came(frame.started_us), came(frame.done_us)) {
+    // A picture that never came out was in the encoder until that was reset.
+    let is_lost = matches!(frame.end, Some(FrameEnd::Failed(_)));
+    let reset = came(frame.ended_us).filter(|_| is_lost);
+    let done = came(frame.done_us).or(reset);
+    if let (Some(from), Some(to)) = (came(frame.started_us), done) {
         let kind = match frame.kind {
             Some(PictureKind::Idr) => "IDR",
             _ => "P",
@@ -121,7 +136,7 @@ fn frame_events(frame: &FrameRecord) -> Vec<Value> {
     );
     let stages = [
         ("wait", Some(accepted), came(frame.started_us)),
-        ("encode", came(frame.started_us), came(frame.done_us)),
+        ("encode", came(frame.started_us), done),
         ("deliver", came(frame.done_us), came(frame.delivered_us)),
     ];
     for (stage, from, to) in stages {
@@ -155,7 +170,7 @@ fn thread(pid: u32, tid: u32, name: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use avpu_proto::types::{ChannelId, DropReason, FrameNumber, Sequence};
+    use avpu_proto::types::{ChannelId, DropReason, FailReason, FrameNumber, Sequence};
 
     fn frame(number: u32, ended: bool) -> FrameRecord {
         let at = |us| TimeUs::new(u64::from(number) * 1000 + us);
@@ -218,5 +233,35 @@ mod tests {
         assert_eq!((of("X"), of("i")), (6, 1));
         // Three with three stages, one that was only accepted and ended.
         assert_eq!((of("b"), of("e")), (13, 13));
+    }
+
+    #[test]
+    fn a_client_without_a_process_number_is_not_taken_for_the_core() {
+        let mut collected = Collected::default();
+        collected.take(FrameRecord {
+            pid: 0,
+            ..frame(1, true)
+        });
+        let json = collected.json();
+        let events = json["traceEvents"].as_array().expect("a list");
+        let in_core = events.iter().filter(|event| event["pid"] == CORE);
+        let phases: Vec<_> = in_core.filter_map(|event| event["ph"].as_str()).collect();
+        assert_eq!(phases, ["M", "M", "X"]);
+    }
+
+    #[test]
+    fn a_picture_that_hung_is_in_the_encoder_until_its_reset() {
+        let mut collected = Collected::default();
+        collected.take(FrameRecord {
+            done_us: TimeUs::new(0),
+            delivered_us: TimeUs::new(0),
+            end: Some(FrameEnd::Failed(FailReason::Timeout)),
+            ..frame(1, true)
+        });
+        let json = collected.json();
+        let events = json["traceEvents"].as_array().expect("a list");
+        let spans = events.iter().filter(|event| event["ph"] == "X");
+        let spans: Vec<_> = spans.map(|event| (&event["ts"], &event["dur"])).collect();
+        assert_eq!(spans, [(&json!(1100), &json!(510)); 2]);
     }
 }
