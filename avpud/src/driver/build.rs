@@ -4,21 +4,18 @@
 //! [`ListBuilder::build`] adds what differs. The formulas reproduce every word of the recorded lists;
 //! what the fields mean is said in [`crate::hw::cmdlist::fields`].
 
-use core::fmt;
+mod error;
+mod words;
+
+pub use error::BuildError;
+pub use words::{Addresses, PictureWords, Role};
+
 use core::num::NonZeroU32;
 
 use super::grid::Grid;
 use crate::hw::cmdlist::{AddressWord, CommandList, ListError, fields};
-use crate::hw::layout::{
-    ChannelMemory, Ep3Bank, LayoutError, PAYLOAD_OFFSET_BYTES, Parity, ReconstructionLayout,
-    StreamLayout,
-};
-use crate::job::{CavlcHandover, EncodeJob};
-use crate::mem::{AddressError, ByteLen, PhysAddr};
-use crate::picture::{
-    ChannelSetup, Coding, Entropy, FrameRate, PictureBudget, PictureKind, PictureSize, Qp,
-    RateControl,
-};
+use crate::hw::layout::{PAYLOAD_OFFSET_BYTES, ReconstructionLayout, StreamLayout};
+use crate::picture::{ChannelSetup, Coding, Entropy, FrameRate, PictureSize};
 
 /// What all pictures of a channel have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,93 +39,6 @@ pub struct ListBuilder {
     reconstruction: ReconstructionLayout,
     grid: Grid,
     common: CommandList,
-}
-
-/// What one picture adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureWords {
-    /// IDR or P, with what only that kind has.
-    pub role: Role,
-    /// Quantiser of the slice.
-    pub qp: Qp,
-    /// Quantiser of the IDR that began this group of pictures.
-    pub gop_qp: Qp,
-    /// Rate control as it stands for this picture.
-    pub rate_control: RateControl,
-    /// What that aims at; computed from the rates when absent.
-    pub budget: Option<PictureBudget>,
-    /// Where its buffers are.
-    pub addresses: Addresses,
-    /// Bytes of the slice's NAL unit that software has written, start code included.
-    pub written_bytes: u32,
-    /// Slice header bits that the core writes.
-    pub handover: CavlcHandover,
-}
-
-/// IDR or P.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Begins a group of pictures.
-    Idr {
-        /// Bits a group of macroblocks should cost; computed when absent.
-        group_target_bits: Option<u32>,
-    },
-    /// Refers to the picture before it.
-    P {
-        /// Index in the group of pictures.
-        index: NonZeroU32,
-        /// Buffer of the picture before it.
-        reference: PhysAddr,
-    },
-}
-
-/// Physical addresses of a picture's buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Luma of the source.
-    pub source_luma: PhysAddr,
-    /// Interleaved chroma of the source.
-    pub source_chroma: PhysAddr,
-    /// Buffer of the reconstruction.
-    pub reconstruction: PhysAddr,
-    /// Lambdas and scaling lists.
-    pub ep1: PhysAddr,
-    /// Quantiser control.
-    pub ep2: PhysAddr,
-    /// Bank of rate control tables; unused with a fixed quantiser.
-    pub ep3: PhysAddr,
-    /// Stream buffer.
-    pub stream: PhysAddr,
-}
-
-/// Why a command list could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildError {
-    /// A value does not fit the list.
-    List(ListError),
-    /// A buffer that does not exist, or a size that does not fit.
-    Layout(LayoutError),
-    /// An address does not fit in 32 bits.
-    Address(AddressError),
-    /// A group of pictures so long that order counts do not fit in 32 bits.
-    OrderCount {
-        /// Index of the picture.
-        index: u32,
-    },
-    /// An IDR that is not the first of its group of pictures, or a P picture that is.
-    Kind {
-        /// What the job says it is.
-        kind: PictureKind,
-        /// Its index.
-        index: u32,
-    },
-    /// A source range that is not as long as the picture.
-    Source {
-        /// Bytes found.
-        len_bytes: u32,
-        /// Bytes expected.
-        expected_bytes: u32,
-    },
 }
 
 /// No reference where an order count is asked for.
@@ -347,67 +257,6 @@ impl ListBuilder {
     }
 }
 
-impl PictureWords {
-    /// The words of a job in a channel's memory: `reconstruction` is written, the other picture is the
-    /// reference, slice data goes to stream buffer `stream_index`.
-    pub fn for_job(
-        job: &EncodeJob,
-        memory: &ChannelMemory,
-        size: PictureSize,
-        reconstruction: Parity,
-        stream_index: u32,
-    ) -> Result<Self, BuildError> {
-        let expected_bytes = size.source_len_bytes();
-        if job.source.len().get() != expected_bytes {
-            let len_bytes = job.source.len().get();
-            return Err(BuildError::Source {
-                len_bytes,
-                expected_bytes,
-            });
-        }
-        let layout = memory.layout();
-        let start = |span| memory.range_of(span).map(|range| range.start());
-        let (role, bank) = match (job.kind, NonZeroU32::new(job.gop_index)) {
-            (PictureKind::Idr, None) => (
-                Role::Idr {
-                    group_target_bits: None,
-                },
-                Ep3Bank::Idr,
-            ),
-            (PictureKind::P, Some(index)) => {
-                let reference = start(layout.picture(reconstruction.other()))?;
-                (Role::P { index, reference }, Ep3Bank::P)
-            }
-            (kind, _) => {
-                return Err(BuildError::Kind {
-                    kind,
-                    index: job.gop_index,
-                });
-            }
-        };
-        let source_luma = job.source.start();
-        let chroma_offset = ByteLen::new(size.source_chroma_offset_bytes());
-        Ok(Self {
-            role,
-            qp: job.qp,
-            gop_qp: job.gop_qp,
-            rate_control: job.rate_control,
-            budget: job.budget,
-            addresses: Addresses {
-                source_luma,
-                source_chroma: source_luma.checked_add(chroma_offset)?,
-                reconstruction: start(layout.picture(reconstruction))?,
-                ep1: start(layout.ep1())?,
-                ep2: start(layout.ep2())?,
-                ep3: start(layout.ep3_bank(bank)?)?,
-                stream: start(layout.stream(stream_index)?)?,
-            },
-            written_bytes: u32::from(job.header.slice_nal_len()),
-            handover: job.header.handover(),
-        })
-    }
-}
-
 /// Size, format and tools.
 fn set_picture(list: &mut CommandList, settings: &ListSettings) -> Result<(), ListError> {
     let size = settings.size;
@@ -479,61 +328,4 @@ fn set_buffers(
         fields::NO_REFERENCE_1_MAP_STEP,
         reconstruction.map_step.value(),
     )
-}
-
-impl From<ListError> for BuildError {
-    fn from(error: ListError) -> Self {
-        Self::List(error)
-    }
-}
-
-impl From<LayoutError> for BuildError {
-    fn from(error: LayoutError) -> Self {
-        Self::Layout(error)
-    }
-}
-
-impl From<AddressError> for BuildError {
-    fn from(error: AddressError) -> Self {
-        Self::Address(error)
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::List(error) => error.fmt(f),
-            Self::Layout(error) => error.fmt(f),
-            Self::Address(error) => error.fmt(f),
-            Self::OrderCount { index } => {
-                write!(f, "expected an order count of 32 bits, found twice {index}")
-            }
-            Self::Kind { kind, index } => {
-                write!(
-                    f,
-                    "expected an idr at index 0 and nowhere else, found {kind:?} at {index}"
-                )
-            }
-            Self::Source {
-                len_bytes,
-                expected_bytes,
-            } => {
-                write!(
-                    f,
-                    "expected a source of {expected_bytes} bytes, found {len_bytes}"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::List(error) => Some(error),
-            Self::Layout(error) => Some(error),
-            Self::Address(error) => Some(error),
-            Self::OrderCount { .. } | Self::Kind { .. } | Self::Source { .. } => None,
-        }
-    }
 }
