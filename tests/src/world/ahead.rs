@@ -8,9 +8,13 @@ use avpud::mem::PhysAddr;
 use core::num::NonZeroU32;
 
 impl Shell {
-    /// What the loop does before it waits.
+    /// What the loop does before it waits; not every time, as many things may happen in one turn of a busy daemon.
     pub(super) fn look_ahead(&mut self) {
-        if self.looks_ahead {
+        self.glances = self
+            .glances
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        if self.looks_ahead && self.glances >> 30 > 0 {
             self.broker.look_ahead(self.now);
             self.settle();
         }

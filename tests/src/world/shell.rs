@@ -51,6 +51,7 @@ pub(super) struct Shell {
     pub(super) next_delivery_fails: bool,
     pub(super) finished: bool,
     pub(super) looks_ahead: bool,
+    pub(super) glances: u32,
 }
 
 /// A connection and the client at its other end.
@@ -103,6 +104,7 @@ impl Shell {
             next_delivery_fails: false,
             finished: false,
             looks_ahead: true,
+            glances: u32::try_from(script.seed & 0xffff).expect("16 bits"),
         }
     }
 
