@@ -6,8 +6,8 @@
 # Runs the daemon on the model under strace with one client that encodes and reads its own channel. After a warm-up it
 # counts the system calls of PICTURES pictures, thread by thread, and says what each is for. It fails when one of the
 # daemon's threads makes a call that no picture needs or makes one too often, when a picture maps memory, opens files or
-# passes descriptors, or when the daemon does anything at all while a channel is open and no picture comes. Counts are
-# checked; times are only printed.
+# passes descriptors, or when the daemon does anything at all while channels are open, starved ones among them, and no
+# picture comes, a reader does not read, and memory is in quarantine. Counts are checked; times are only printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +47,8 @@ fail() {
 # The shell tells the process id and then becomes the daemon. The picture body bears a slow tracer best.
 # shellcheck disable=SC2016 # expanded by that shell
 strace -f -Y -s 8 -o "$folder/trace" sh -c 'echo $$ >"$1" && shift && exec "$@"' sh "$folder/pid" \
-	"$programs/avpud" --device model,pace=free --socket "$folder/socket" 2>"$folder/log" &
+	"$programs/avpud" --device model,pace=free --socket "$folder/socket" \
+	--source-windows 1M@0x0b000000 --raw-users "$(id -u)" --quarantine-ms never 2>"$folder/log" &
 tracer=$!
 for _ in $(seq 200); do
 	[ ! -S "$folder/socket" ] || break
@@ -152,10 +153,13 @@ echo "memory mapped: $maps, files opened or closed: $opens, descriptors passed: 
 # No count at all would pass every check above.
 grep -qE "^ *$((2 * pictures)) avpud sendmsg$" "$folder/counts" || fail "expected two messages to the client a picture"
 
+encode more
+grep -q 'is in quarantine' "$folder/log" || fail "expected memory in quarantine"
 before=$(settled_lines)
 sleep "$idle_seconds"
 after=$(wc -l <"$folder/trace")
-echo "with a channel open and no picture for $idle_seconds s: $((after - before)) system calls"
+echo "with channels open, one starved, one not read, memory in quarantine, no picture for $idle_seconds s:" \
+	"$((after - before)) system calls"
 [ "$after" -eq "$before" ] || {
 	sed -n "$((before + 1)),${after}p" "$folder/trace" >&2
 	fail "expected an idle daemon to do nothing"
