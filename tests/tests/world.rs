@@ -7,6 +7,7 @@ use avpu_tests::world::{
     Ask, Op, Outcome, Place, Script, Seen, Subject, Which, live, live_without_ahead,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 const SEEDS: u64 = 400;
 const OPS: usize = 500;
@@ -49,6 +50,24 @@ fn the_same_seed_is_the_same_world() {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
     assert_ne!(run(1).hash, run(2).hash);
+}
+
+#[test]
+fn the_inputs_for_fuzzing_sessions_are_survived_and_what_a_seed_writes_is_read_as_one_script() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/session");
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(folder).expect("a folder of inputs") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("an input");
+        let _ = live(&Script::from_bytes(&bytes));
+        inputs += 1;
+    }
+    assert!(inputs > 100, "{inputs}");
+    let bytes = Script::bytes(7, 300);
+    let script = Script::from_bytes(&bytes);
+    assert!(script.ops.len() >= 300, "{}", script.ops.len());
+    // Bytes are used up exactly: without the last one something else is decided.
+    let shorter = Script::from_bytes(bytes.split_last().expect("some").1);
+    assert_ne!(script, shorter);
 }
 
 #[test]

@@ -57,6 +57,42 @@ impl Chance for Rng {
     }
 }
 
+/// A generator that writes down what it answers, so that a [`Tape`] of it answers the same.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder {
+    rng: Rng,
+    bytes: Vec<u8>,
+}
+
+impl Recorder {
+    /// The generator of a seed, and nothing written yet.
+    #[must_use]
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::new(seed),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// What a tape needs to answer the same.
+    #[must_use]
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl Chance for Recorder {
+    fn below(&mut self, bound: u32) -> u32 {
+        let answer = self.rng.below(bound);
+        match bound {
+            0 | 1 => {}
+            2..=256 => self.bytes.extend(answer.to_le_bytes().first()),
+            _ => self.bytes.extend(answer.to_le_bytes()),
+        }
+        answer
+    }
+}
+
 /// Bytes, one for each small decision and four for each large one; zeros when they are used up.
 #[derive(Clone, Debug)]
 pub struct Tape<'a>(&'a [u8]);

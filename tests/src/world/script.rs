@@ -1,6 +1,6 @@
 //! What happens in one world, from beginning to end: a list of operations, and what the hardware does wrong.
 
-use crate::world::chance::{Chance, Rng, Tape};
+use crate::world::chance::{Chance, Recorder, Rng, Tape};
 use crate::world::op::{Ask, Op, Which};
 use avpu_proto::request::{OpenChannel, Reconfigure};
 use avpu_proto::types::Class;
@@ -67,6 +67,19 @@ impl Script {
     /// Whether pictures take four times as long as the daemon is told.
     pub(super) const fn is_slow(&self) -> bool {
         is_slow(self.seed)
+    }
+
+    /// Bytes that stand for a script of about so many operations, drawn from a seed.
+    #[must_use]
+    pub fn bytes(seed: u64, len: usize) -> Vec<u8> {
+        let mut recorder = Recorder::new(seed);
+        let _ = faults(&mut recorder);
+        let _ = recorder.once_in(3);
+        let mut ops = Vec::new();
+        while ops.len() < len {
+            extend(&mut ops, &mut recorder);
+        }
+        recorder.into_bytes()
     }
 
     /// The part of this script with these operations only.

@@ -5,18 +5,23 @@
 //! its script is cut down to what it needs to fail, and printed with the command that runs just that
 //! (`--only 3,17-20`). Worlds run in a process of their own, so a failure may be of any kind.
 //!
+//! `avpu-world --corpus FOLDER [--seeds N] [--start S] [--ops N]` writes inputs for the fuzz target of sessions.
+//!
 //! `avpu-world --table` prints how long frames of eight channels wait under the daemon's arbiter, and under two simpler
 //! disciplines.
 
+mod corpus;
 mod hunt;
 mod table;
 
 use avpu_tests::world::{Script, latest_hash, live};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: avpu-world [--seeds N] [--start S] [--ops N] [--seconds N] [--everything] [--only 3,17-20]
+       avpu-world --corpus FOLDER [--seeds N] [--start S] [--ops N]
        avpu-world --table";
 
 /// What the command line says.
@@ -31,6 +36,8 @@ struct Options {
     only: Option<Vec<usize>>,
     /// A run in which something never happened fails.
     wants_everything: bool,
+    /// Inputs for fuzzing are to be written here.
+    corpus: Option<PathBuf>,
     /// This process lives through worlds and reports each on a line.
     reports: bool,
     /// Not worlds are wanted, but the table.
@@ -48,6 +55,9 @@ fn main() -> ExitCode {
     if options.prints_table {
         table::print();
         return ExitCode::SUCCESS;
+    }
+    if let Some(folder) = &options.corpus {
+        return corpus::write(&options, folder);
     }
     if options.reports {
         live_and_report(&options);
@@ -92,6 +102,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         seconds: u64::MAX,
         only: None,
         wants_everything: false,
+        corpus: None,
         reports: false,
         prints_table: false,
     };
@@ -117,6 +128,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
                 .map_err(|_| format!("expected a number after {name}, found {value}"))
         };
         match name.as_str() {
+            "--corpus" => options.corpus = Some(PathBuf::from(&value)),
             "--seeds" => options.seeds = number()?,
             "--start" => options.start = number()?,
             "--seconds" => options.seconds = number()?,
