@@ -3,8 +3,6 @@
 //! Both give planar 4:2:0 pictures of the visible size, one after the other, so that a stream can be compared byte by
 //! byte with what the model says it reconstructed.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-
 use avpu_tests::process;
 use avpu_tests::skip::workspace_root;
 use openh264::OpenH264API;

@@ -1,7 +1,5 @@
 //! A daemon of one's own whose streams are compared with what the model reconstructed.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-
 use crate::decoders;
 use avpu_client::ChannelConfig;
 use avpu_tests::daemon::{Daemon, Scratch};
