@@ -3,6 +3,7 @@
 use crate::world::ring::RingMemory;
 use crate::world::seen::Subject;
 use crate::world::shell::{Shell, index};
+use crate::world::{WINDOW, WINDOW_LEN};
 use avpu_proto::types::BufferAccess;
 use avpud::codec::join::join;
 use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output, SessionKey};
@@ -267,15 +268,21 @@ impl Shell {
         Ok(BufferAccess::None)
     }
 
-    /// Where the buffer lies whose descriptor came along.
+    /// Where the buffer lies whose descriptor came along. The kernel knows of none where there is no memory.
     fn locate(&mut self, session: SessionKey, len: ByteLen) -> Result<PhysRange, NotImported> {
         let peered = self.peers.get_mut(index(session)).and_then(Option::as_mut);
         let address = peered.and_then(|peered| peered.pipe.rider.take());
-        match address {
-            None | Some(0) => Err(NotImported::Failed("no buffer".to_owned())),
-            Some(address) => PhysRange::new(PhysAddr::new(address), len)
-                .map_err(|_| NotImported::Unsupported("too long a buffer".to_owned())),
-        }
+        let arena = self.engine.device().capabilities().arena;
+        let window = PhysRange::new(PhysAddr::new(WINDOW), ByteLen::new(WINDOW_LEN));
+        let found = address.and_then(|address| PhysRange::new(PhysAddr::new(address), len).ok());
+        found
+            .filter(|range| {
+                let memory = window.iter().chain([&arena]);
+                memory
+                    .into_iter()
+                    .any(|memory| memory.contains_range(*range))
+            })
+            .ok_or_else(|| NotImported::Failed("no buffer".to_owned()))
     }
 
     fn start(&mut self, job: &EncodeJob) {

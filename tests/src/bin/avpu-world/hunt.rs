@@ -31,7 +31,16 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let mut worlds = 0;
     let last = options.start.saturating_add(options.seeds);
     let mut next = options.start;
-    while next < last && start.elapsed() < Duration::from_secs(options.seconds) {
+    let time = Duration::from_secs(options.seconds);
+    // What is rare is waited for, on a slow machine too.
+    let patience = match options.wants_everything {
+        true => time.saturating_mul(4),
+        false => time,
+    };
+    while next < last
+        && (start.elapsed() < time
+            || (start.elapsed() < patience && seen.missing().next().is_some()))
+    {
         let batch = Options {
             start: next,
             seeds: BATCH.min(last - next),
