@@ -163,6 +163,13 @@ impl ChannelConfig {
         self
     }
 
+    /// A constant bitrate is kept by filler data where pictures do not need it; refused with any other rate control.
+    #[must_use]
+    pub fn filler(mut self, on: bool) -> Self {
+        self.request.filler = on;
+        self
+    }
+
     /// Samples have full range, and the stream says so.
     #[must_use]
     pub fn full_range(mut self, on: bool) -> Self {

@@ -116,6 +116,9 @@ pub struct OpenChannel {
     pub access_unit_delimiters: bool,
     /// Samples use all values from 0 to 255, and the stream says so; otherwise luma 16 to 235 and chroma 16 to 240.
     pub full_range: bool,
+    /// A constant rate is kept also where pictures do not need it, by NAL units of filler data behind them; false: it
+    /// is not, for these bytes are sent for nothing. `Unsupported` with any other rate control.
+    pub filler: bool,
 }
 
 /// Closes a channel of this connection.

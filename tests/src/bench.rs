@@ -7,6 +7,7 @@ use avpu_model::avc::Frame;
 use avpu_model::dump::ReconstructionSink;
 use avpu_model::engine::PictureInfo;
 use avpud::codec::avc::Headers;
+use avpud::codec::filler;
 use avpud::codec::gop::Gop;
 use avpud::codec::join::join;
 use avpud::codec::rate_control::{Controller, PictureCost, RateController};
@@ -21,6 +22,7 @@ use avpud::picture::{
     ChannelSetup, Coding, FrameRate, Geometry, PictureKind, PictureSize, Qp, RateControl,
     RateTuning, StreamCount,
 };
+use std::convert::Infallible;
 use std::fs::File;
 use std::num::NonZeroU32;
 use std::os::unix::fs::FileExt;
@@ -295,8 +297,15 @@ impl Bench {
             .release_payload(job.channel, job.id)
             .expect("held");
         let len_bytes = u32::try_from(channel.stream.len() - start).expect("a picture");
+        let filler_bytes = channel.rate.filler_bytes(len_bytes);
+        filler::write::<Infallible>(filler_bytes, |bytes| {
+            channel.stream.extend_from_slice(bytes);
+            Ok(())
+        })
+        .expect("cannot fail");
         let cost = PictureCost {
             len_bytes,
+            filler_bytes,
             qp_sum: picture.stats.qp_sum,
             sse_luma: picture.stats.sse_luma,
         };
@@ -311,7 +320,7 @@ impl Bench {
         Some(BenchPicture {
             kind: place.kind,
             qp,
-            len_bytes,
+            len_bytes: len_bytes + filler_bytes,
             stats: picture.stats,
         })
     }

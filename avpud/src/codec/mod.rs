@@ -7,6 +7,7 @@ pub mod avc;
 #[cfg(test)]
 mod avc_tests;
 pub mod bits;
+pub mod filler;
 pub mod gop;
 pub mod join;
 pub mod level;

@@ -159,6 +159,8 @@ pub(super) struct Delivering {
     pub(super) job: JobId,
     pub(super) frame: Frame,
     pub(super) room: Reservation,
+    /// Filler data behind it.
+    pub(super) filler: ByteLen,
     pub(super) picture: PacketPicture,
     /// Pictures lost between the packet before it and this one; one that was started after it may fail before this
     /// one is delivered, and is missing behind it.

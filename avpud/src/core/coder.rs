@@ -108,6 +108,11 @@ impl Coder {
         self.rate.fullness().map_or(0, Fullness::permille)
     }
 
+    /// Bytes of filler data behind the picture in flight, of so many bytes itself.
+    pub(super) fn filler_bytes(&self, len_bytes: u32) -> u32 {
+        self.rate.filler_bytes(len_bytes)
+    }
+
     /// Starts the next picture. After an error nothing is started.
     pub(super) fn start(&mut self, prefix: &Prefix) -> Result<CodedPicture, HeaderError> {
         self.touch();

@@ -9,6 +9,7 @@ use crate::core::composition::Composition;
 use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
 use crate::core::event::{Note, Output};
+use crate::core::filling::name_filler;
 use crate::core::timer::Timer;
 use crate::job::{
     ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome, PictureHeader,
@@ -26,6 +27,7 @@ enum Settlement {
         tail: u32,
         position: u32,
         capacity: ByteLen,
+        filler: ByteLen,
     },
     /// Encoded, but of no use.
     Discard(FailReason),
@@ -189,12 +191,14 @@ impl Broker {
                 tail,
                 position,
                 capacity,
+                filler,
             } => self.push(Output::Deliver {
                 job,
                 channel: key,
                 tail,
                 position,
                 capacity,
+                filler,
             }),
             Settlement::Discard(reason) => {
                 self.push(Output::Discard { job, channel: key });
@@ -237,9 +241,11 @@ impl Broker {
         let wanted = needed
             .saturating_add(payload / 2)
             .saturating_add(SLACK_BYTES);
+        let filler = channel.filler(needed, wanted, &flight.nal_units);
+        let with_filler = |bytes: u32| ByteLen::new(bytes.saturating_add(filler));
         let room = channel
             .ring
-            .reserve(ByteLen::new(needed), ByteLen::new(wanted));
+            .reserve(with_filler(needed), with_filler(wanted));
         let Some(room) = room else {
             return match self.account_overflow(key, flight, needed) {
                 true => Settlement::Retry { has_payload: true },
@@ -248,6 +254,7 @@ impl Broker {
         };
         channel.coder.handle_encoded(&PictureCost {
             len_bytes: needed,
+            filler_bytes: filler,
             qp_sum: picture.stats.qp_sum,
             sse_luma: picture.stats.sse_luma,
         });
@@ -259,11 +266,13 @@ impl Broker {
             tail: room.tail,
             position: room.position,
             capacity: room.capacity,
+            filler: ByteLen::new(filler),
         };
         channel.delivering.push_back(Delivering {
             job: flight.job,
             frame: flight.frame,
             room,
+            filler: ByteLen::new(filler),
             lost_before: core::mem::take(&mut channel.lost_before),
             picture: PacketPicture {
                 kind: flight.kind,
@@ -310,6 +319,7 @@ impl Broker {
         let Some(Delivering {
             frame,
             room,
+            filler,
             mut picture,
             lost_before,
             ..
@@ -331,6 +341,7 @@ impl Broker {
             let packet = channel.ring.next_sequence();
             picture.asked_for = channel.key_frames.answer(packet, self.now);
         }
+        name_filler(&mut picture.nal_units, len, filler);
         let sequence = channel.ring.commit(&room, len, lost_before, picture);
         channel.failures = 0;
         let stats = &mut channel.stats;

@@ -295,6 +295,8 @@ pub enum Output {
         position: u32,
         /// Room for it, contiguous in the ring.
         capacity: ByteLen,
+        /// Filler data behind it, inside that room.
+        filler: ByteLen,
     },
     /// Give a finished picture's stream buffer back undelivered.
     Discard {

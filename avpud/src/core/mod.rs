@@ -22,6 +22,7 @@ mod encoding;
 mod engine;
 pub mod event;
 mod explaining;
+mod filling;
 mod fitting;
 mod format;
 mod heap;

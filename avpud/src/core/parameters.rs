@@ -62,7 +62,10 @@ impl Parameters {
             frame_rate,
             coding: coding(wish.profile, config)?,
             rate_control: rate_control_of(rate_control)?,
-            rate_tuning: rate_tuning(wish.ip_qp_delta, wish.picture_bytes_max)?,
+            rate_tuning: RateTuning {
+                fills: fills(wish.filler, rate_control)?,
+                ..rate_tuning(wish.ip_qp_delta, wish.picture_bytes_max)?
+            },
             gop_length: gop_length(wish.gop_length, fps_out)?,
             stream_count: StreamCount::TWO,
         };
@@ -337,7 +340,18 @@ pub(super) fn rate_tuning(
     Ok(RateTuning {
         idr_finer_by: idr_finer_by.transpose().map_err(invalid)?,
         picture_max_bytes: NonZeroU32::new(picture_bytes_max),
+        fills: false,
     })
+}
+
+/// Other rates are not exceeded where pictures do not need them.
+fn fills(wish: bool, control: RateControl) -> Result<bool, Refusal> {
+    if wish && !matches!(control, RateControl::Cbr { .. }) {
+        return Err(unsupported(
+            "expected a constant bitrate with filler data, found another rate control",
+        ));
+    }
+    Ok(wish)
 }
 
 fn gop_length(wish: u32, fps: FrameRate) -> Result<NonZeroU32, Refusal> {

@@ -58,6 +58,8 @@ pub struct RateTuning {
     pub idr_finer_by: Option<QpDelta>,
     /// Bytes that no picture should exceed, headers included. Kept as well as sizes can be foreseen.
     pub picture_max_bytes: Option<NonZeroU32>,
+    /// A constant rate is kept by filler data where pictures do not need it.
+    pub fills: bool,
 }
 
 /// What the encoder's own control inside a picture aims at.

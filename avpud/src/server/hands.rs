@@ -3,6 +3,7 @@
 use super::connection::Fault;
 use super::ring::Ring;
 use super::{End, Server, clock};
+use crate::codec::filler;
 use crate::codec::join::join;
 use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Output, SessionKey};
 use crate::device::{Caching, Device, Export, guard};
@@ -74,6 +75,15 @@ impl Holdings {
             Attach::Lease(lease) => Ok(self.take_lease(lease)),
         }
     }
+}
+
+/// Where a packet goes in its ring, and what it ends with.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    tail: u32,
+    position: u32,
+    capacity: ByteLen,
+    filler: ByteLen,
 }
 
 impl<D: Device> Server<D> {
@@ -152,8 +162,15 @@ impl<D: Device> Server<D> {
                 tail,
                 position,
                 capacity,
+                filler,
             } => {
-                let len = self.deliver(job, channel, tail, position, capacity);
+                let room = Room {
+                    tail,
+                    position,
+                    capacity,
+                    filler,
+                };
+                let len = self.deliver(job, channel, room);
                 // The time that the copy took is part of what the core reports.
                 self.now = clock::now();
                 self.answer(Input::Delivered { job, len });
@@ -358,16 +375,9 @@ impl<D: Device> Server<D> {
     }
 
     /// Joins header and slice data in the channel's ring, and gives the stream buffer back. `None`: no packet came of it.
-    fn deliver(
-        &mut self,
-        job: JobId,
-        channel: ChannelKey,
-        tail: u32,
-        position: u32,
-        capacity: ByteLen,
-    ) -> Option<ByteLen> {
+    fn deliver(&mut self, job: JobId, channel: ChannelKey, room: Room) -> Option<ByteLen> {
         let header = self.holdings.take_header(job);
-        let len = self.copy(job, channel, header.as_ref(), tail, position, capacity);
+        let len = self.copy(job, channel, header.as_ref(), room);
         self.release(job, channel);
         len
     }
@@ -377,9 +387,7 @@ impl<D: Device> Server<D> {
         job: JobId,
         channel: ChannelKey,
         header: Option<&PictureHeader>,
-        tail: u32,
-        position: u32,
-        capacity: ByteLen,
+        room: Room,
     ) -> Option<ByteLen> {
         let mut copied = 0_u64;
         let ring = self.holdings.ring(channel)?;
@@ -390,17 +398,19 @@ impl<D: Device> Server<D> {
                 return None;
             }
         };
-        let mut packet = ring.begin(tail, position, capacity).ok()?;
+        let mut packet = ring.begin(room.tail, room.position, room.capacity).ok()?;
+        let mut push = |piece: &[u8]| {
+            copied += u64::try_from(piece.len()).unwrap_or(0);
+            packet.push(piece).then_some(()).ok_or(NoPacket)
+        };
         let joined = join(
             header?.bytes(),
             payload.len_bytes(),
             |offset, into| payload.read(offset, into).map_err(|_| NoPacket),
-            |piece| {
-                copied += u64::try_from(piece.len()).unwrap_or(0);
-                packet.push(piece).then_some(()).ok_or(NoPacket)
-            },
-        );
-        let len = joined.ok().and_then(|_| packet.finish().ok());
+            &mut push,
+        )
+        .and_then(|_| filler::write(room.filler.value(), push));
+        let len = joined.ok().and_then(|()| packet.finish().ok());
         self.holdings.copied_bytes += copied;
         len
     }

@@ -5,6 +5,7 @@ use crate::world::seen::Subject;
 use crate::world::shell::{Shell, index};
 use crate::world::{WINDOW, WINDOW_LEN};
 use avpu_proto::types::BufferAccess;
+use avpud::codec::filler;
 use avpud::codec::join::join;
 use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output, SessionKey};
 use avpud::device::{Caching, Device, guard};
@@ -133,8 +134,10 @@ impl Shell {
                 tail,
                 position,
                 capacity,
+                filler,
             } => {
-                let len = self.deliver(job, channel, tail, position, capacity);
+                let room = (tail, position, capacity);
+                let len = self.deliver(job, channel, room, filler);
                 self.answer(Input::Delivered { job, len });
             }
             Output::Discard { job, channel } => {
@@ -354,15 +357,14 @@ impl Shell {
         &mut self,
         job: JobId,
         channel: ChannelKey,
-        tail: u32,
-        position: u32,
-        capacity: ByteLen,
+        (tail, position, capacity): (u32, u32, ByteLen),
+        filler: ByteLen,
     ) -> Option<ByteLen> {
         let header = self.take_header(job).expect("a picture has its header");
         let mut packet = Vec::new();
         let payload = self.engine.payload(channel, job);
         let read = payload.map(|payload| {
-            let write = |bytes: &[u8]| {
+            let mut write = |bytes: &[u8]| {
                 packet.extend_from_slice(bytes);
                 Ok(())
             };
@@ -371,10 +373,11 @@ impl Shell {
                 header.bytes(),
                 len,
                 |at, into| payload.read(at, into),
-                write,
-            )
+                &mut write,
+            )?;
+            filler::write(filler.value(), write)
         });
-        let is_read = matches!(read, Ok(Ok(_)));
+        let is_read = matches!(read, Ok(Ok(())));
         self.trace.record_packet(&packet);
         let released = self.engine.release_payload(channel, job);
         released.expect("a picture that was encoded has slice data");

@@ -559,6 +559,10 @@ fn unusual(chance: &mut impl Chance) -> OpenChannel {
             full_range: chance.once_in(2),
             ..plain
         },
+        9 => OpenChannel {
+            filler: true,
+            ..plain
+        },
         _ => plain,
     }
 }

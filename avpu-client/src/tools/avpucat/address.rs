@@ -53,6 +53,7 @@ const AVPU_KEYS: &[&str] = &[
     "ring",
     "delimiters",
     "fullrange",
+    "filler",
 ];
 /// An hour.
 const DEADLINE_MS_MAX: u64 = 3_600_000;
@@ -160,6 +161,8 @@ pub(crate) struct ChannelKeys {
     pub(crate) delimiters: bool,
     /// Samples of full range.
     pub(crate) full_range: bool,
+    /// A constant bitrate is kept by filler data.
+    pub(crate) filler: bool,
 }
 
 /// The keys of `AVPU-SUB:`.
@@ -392,8 +395,19 @@ fn avpu(rest: &str) -> Result<Endpoint, AddressError> {
         ring_bytes,
         delimiters: parts.flag("delimiters")?,
         full_range: parts.flag("fullrange")?,
+        filler: filler(&mut parts, rate_control)?,
     };
     Ok(Endpoint::Avpu(socket, keys))
+}
+
+fn filler(parts: &mut Parts, control: RateControl) -> Result<bool, AddressError> {
+    let is_asked = parts.flag("filler")?;
+    if is_asked && !matches!(control, RateControl::Cbr { .. }) {
+        return Err(AddressError::Conflict(
+            "filler is for rc=cbr; other rates are not kept where pictures do not need them",
+        ));
+    }
+    Ok(is_asked)
 }
 
 /// Constant bitrate where a bitrate is given, constant QP otherwise; or what `rc` says.

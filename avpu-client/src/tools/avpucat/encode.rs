@@ -136,6 +136,7 @@ fn config(keys: &ChannelKeys, size: PictureSize, fps: FrameRate) -> ChannelConfi
         .ring_bytes(keys.ring_bytes)
         .access_unit_delimiters(keys.delimiters)
         .full_range(keys.full_range)
+        .filler(keys.filler)
         .name(keys.name.as_str());
     if let Some(rate) = keys.fps_out {
         config = config.fps_out(rate.num, rate.den);

@@ -204,7 +204,7 @@ Addresses (READ!!WRITE joins two; a backslash takes the next character as it is)
                          qpmin=, qpmax=, profile=high|main|baseline,
                          class=live|record|snapshot|besteffort, weight=, deadline=MS,
                          overload=reject|oldest|newest|latest|wait, preroll=BYTES,
-                         fpsout=10, ipdelta=3, picturemax=BYTES, ring=BYTES, delimiters, fullrange
+                         fpsout=10, ipdelta=3, picturemax=BYTES, ring=BYTES, delimiters, fullrange, filler
   AVPU-SUB:[socket]      the bitstream of a channel: channel=NAME or ID, join=last|next|demand
   AVPU-RAW:[socket]      the daemon's protocol, for JSON:- or UNIX-LISTEN:
   JSON:-                 requests as lines of JSON on standard input, replies and events on standard output

@@ -17,11 +17,17 @@ pub(super) struct Bucket {
     /// The level at which the decoder's buffer is full; below zero.
     bottom_bits: i64,
     level_bits: i64,
+    /// The level that filler data keeps.
+    fill_bits: i64,
 }
 
 /// Tenths of a second.
 const TOP_DS: i64 = 24;
 const BOTTOM_DS: i64 = -6;
+/// Half of what is left below zero stays for pictures that come.
+const FILL_DS: i64 = -3;
+/// Most filler data behind a picture, in pictures.
+const FILL_PICTURES_MAX: i64 = 2;
 
 impl Bucket {
     /// One that nothing was put into, by the bits a picture takes at the rate and the pictures of a second.
@@ -32,6 +38,7 @@ impl Bucket {
             top_bits: of_second.saturating_mul(TOP_DS) / 10,
             bottom_bits: of_second.saturating_mul(BOTTOM_DS) / 10,
             level_bits: 0,
+            fill_bits: of_second.saturating_mul(FILL_DS) / 10,
         }
     }
 
@@ -56,6 +63,13 @@ impl Bucket {
     pub(super) fn add(&mut self, bits: i64) {
         let after = self.level_bits + bits.min(BITS_MAX) - self.drain_bits;
         self.level_bits = after.clamp(self.bottom_bits, self.top_bits);
+    }
+
+    /// Bits of filler data behind a picture of so many.
+    pub(super) fn filler_bits(&self, bits: i64) -> i64 {
+        let after = self.level_bits + bits.min(BITS_MAX) - self.drain_bits;
+        let most = self.drain_bits.saturating_mul(FILL_PICTURES_MAX);
+        (self.fill_bits - after).clamp(0, most)
     }
 
     /// How much the decoder lacks of a full buffer.
@@ -91,6 +105,23 @@ mod tests {
         assert_eq!(bucket.fullness().permille(), before);
         bucket.change(40_000, 25);
         assert_eq!(bucket.fullness().permille(), before);
+    }
+
+    #[test]
+    fn filler_keeps_the_level_half_way_to_the_bottom() {
+        let mut bucket = Bucket::new(40_000, 25);
+        let mut filler_bits = 0;
+        for _ in 0..100 {
+            let filler = bucket.filler_bits(1_000);
+            assert!(filler <= 80_000);
+            filler_bits += filler;
+            bucket.add(1_000 + filler);
+        }
+        // 0.3 seconds of a million bits are missing, and no more.
+        assert_eq!(filler_bits, 100 * 39_000 - 300_000);
+        assert_eq!(bucket.fullness().permille(), 100);
+        bucket.add(1_000_000);
+        assert_eq!(bucket.filler_bits(0), 0);
     }
 
     #[test]

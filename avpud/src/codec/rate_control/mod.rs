@@ -38,8 +38,10 @@ pub trait RateController {
 /// What an encoded picture turned out to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PictureCost {
-    /// Its bytes in the stream, headers included.
+    /// Its bytes in the stream, headers included and filler data not.
     pub len_bytes: u32,
+    /// Bytes of filler data behind it.
+    pub filler_bytes: u32,
     /// Sum of its macroblocks' quantisers; 0 where the device does not say.
     pub qp_sum: u32,
     /// Sum of its squared luma errors; 0 where the device does not say.
@@ -92,6 +94,15 @@ impl Controller {
         match self {
             Self::Fixed(_) => None,
             Self::Rated(rated) => Some(rated.budget()),
+        }
+    }
+
+    /// Bytes of filler data that belong behind the picture in flight, which has `len_bytes` without them; asked before
+    /// [`RateController::handle_encoded`], which is told what came of it.
+    pub fn filler_bytes(&self, len_bytes: u32) -> u32 {
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Rated(rated) => rated.filler_bytes(len_bytes),
         }
     }
 

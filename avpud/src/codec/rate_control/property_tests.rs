@@ -130,6 +130,7 @@ fn quantisers_and_buffer_stay_in_bounds_whatever_pictures_cost() {
                     gop.handle_encoded();
                     let cost = PictureCost {
                         len_bytes,
+                        filler_bytes: 0,
                         qp_sum: random(&mut dice),
                         sse_luma: u64::from(random(&mut dice)) << (random(&mut dice) % 30),
                     };
@@ -338,8 +339,8 @@ fn no_picture_is_much_better_than_good_enough() {
             let sse_luma = bits_at(5_992_704, 60, qp(60 - u32::from(chosen.value()).min(51)));
             let cost = PictureCost {
                 len_bytes: bytes_at(at_30, 60, chosen),
-                qp_sum: 0,
                 sse_luma,
+                ..PictureCost::default()
             };
             controller.handle_encoded(kind, chosen, &cost);
             if kind == PictureKind::P {

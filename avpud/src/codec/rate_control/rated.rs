@@ -125,6 +125,17 @@ impl Rated {
         self.bucket.fullness()
     }
 
+    /// Bytes of filler data behind the picture in flight, of so many bytes itself.
+    pub(super) fn filler_bytes(&self, len_bytes: u32) -> u32 {
+        if !self.settings.fills {
+            return 0;
+        }
+        let bits = i64::from(len_bytes) * 8;
+        let most = (self.settings.picture_max_bits - bits).max(0);
+        let bytes = self.bucket.filler_bits(bits).min(most) / 8;
+        u32::try_from(bytes).unwrap_or(0)
+    }
+
     /// What the encoder is told of the picture in flight.
     pub(super) fn budget(&self) -> PictureBudget {
         let count = |bits: i64| u32::try_from(bits.max(1)).unwrap_or(u32::MAX);
@@ -315,7 +326,8 @@ impl RateController for Rated {
             PictureKind::Idr => self.idr_bits = bits,
             PictureKind::P => self.is_still = bits.saturating_mul(STILL_IDR_IN_P) < self.idr_bits,
         }
-        self.account(kind, bits);
+        let filler_bits = i64::from(cost.filler_bytes) * 8;
+        self.account(kind, (bits + filler_bits).min(BITS_MAX));
     }
 
     fn handle_lost(&mut self, kind: PictureKind, qp: Qp, claimed_bytes: Option<u32>) {

@@ -22,6 +22,8 @@ pub(super) struct Settings {
     pub(super) idr_finer_by: i32,
     /// Bits that no picture should exceed.
     pub(super) picture_max_bits: i64,
+    /// Filler data takes what pictures leave.
+    pub(super) fills: bool,
     /// What quality is good enough, if that is an aim.
     pub(super) quality: Option<Quality>,
     pub(super) macroblocks: u32,
@@ -70,6 +72,7 @@ impl Settings {
             picture_max_bits: tuning
                 .picture_max_bytes
                 .map_or(BITS_MAX, |bytes| i64::from(bytes.get()) * 8),
+            fills: tuning.fills && matches!(control, RateControl::Cbr { .. }),
             quality: match control {
                 RateControl::CappedVbr { psnr_max, .. } => Some(Quality::new(psnr_max, samples)),
                 RateControl::CappedQuality { psnr, .. } => Some(Quality::new(psnr, samples)),

@@ -161,6 +161,7 @@ impl Oracle {
                 tail,
                 position,
                 capacity,
+                ..
             } => self.check_deliver(*job, *channel, *tail, *position, *capacity),
             Output::Close { session, .. } => {
                 assert!(self.sessions.contains(session) || !self.sessions.is_empty());

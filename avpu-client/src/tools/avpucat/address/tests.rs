@@ -242,6 +242,9 @@ fn every_parameter_of_a_channel_has_a_key() {
     let plain = keys("AVPU:");
     assert_eq!((plain.fps_out, plain.ip_qp_delta), (None, None));
     assert!(!plain.delimiters && !plain.full_range);
+    assert!(keys("AVPU:,bitrate=1M,filler").filler && !plain.filler);
+    error("AVPU:,filler");
+    error("AVPU:,rc=vbr,bitrate=1M,filler");
     error("AVPU:,ipdelta=11");
     error("AVPU:,fpsout=0");
 }
