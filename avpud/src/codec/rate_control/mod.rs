@@ -5,6 +5,8 @@
 //! pictures give the same quantisers on every machine. The encoder's own control inside a picture moves
 //! around the quantiser chosen here and stays inside the same range.
 
+#[cfg(test)]
+mod adversarial_tests;
 mod bucket;
 mod fixed;
 #[cfg(test)]
@@ -13,6 +15,7 @@ mod quality;
 mod rated;
 mod settings;
 mod size;
+mod still;
 #[cfg(test)]
 mod tests;
 

@@ -90,7 +90,7 @@ fn bits_at(at_30: u64, halving_tenths: i32, qp: Qp) -> u64 {
     }
 }
 
-fn bytes_at(at_30: u64, halving_tenths: i32, qp: Qp) -> u32 {
+pub(super) fn bytes_at(at_30: u64, halving_tenths: i32, qp: Qp) -> u32 {
     u32::try_from(bits_at(at_30, halving_tenths, qp) / 8 + 12).expect("a picture")
 }
 
@@ -273,11 +273,13 @@ fn a_rate_that_changes_by_four_settles_in_a_group_without_large_steps() {
             for pair in p.windows(2) {
                 assert!(pair[0].abs_diff(pair[1]) <= 6, "{place}: {pair:?}");
             }
-            for (start, window) in steps.windows(50).enumerate().skip(50) {
+            // The group right after the change may be off by what its first pictures take on their way.
+            for (start, window) in steps.windows(50).enumerate() {
                 let bits: u64 = window.iter().map(|step| step.bits).sum();
                 let kept = bits / 2;
+                let percent = if start < 50 { 25 } else { 10 };
                 assert!(
-                    kept.abs_diff(u64::from(after)) * 10 <= u64::from(after),
+                    kept.abs_diff(u64::from(after)) * 100 <= u64::from(after) * percent,
                     "{place}: {kept} from picture {start} on"
                 );
             }

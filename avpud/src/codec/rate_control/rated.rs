@@ -6,13 +6,12 @@
 //! before it took too much or too little. Besides, no picture may be larger than what the decoder's buffer
 //! can bear, nor better than a quality that is good enough.
 //!
-//! Of a scene that stands still, P pictures cost next to nothing until their quantiser is finer than that of what they
-//! refer to: then they code it anew. So there they are held at their reference's quantiser, and what they leave goes
-//! to the next IDR.
+//! A scene that stands still has rules of its own: see [`Still`].
 
 use super::bucket::Bucket;
 use super::settings::{BITS_MAX, Settings};
 use super::size::{MeanQp, SizeModel, steps_of};
+use super::still::Still;
 use super::{Fullness, PictureCost, RateController};
 use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
 
@@ -40,21 +39,12 @@ pub struct Rated {
     retry: Option<i32>,
     /// Bits that the picture in flight should take.
     aim_bits: i64,
-    /// Bits of this group's IDR.
-    idr_bits: i64,
-    /// The finest quantiser in this group so far.
-    reference: i32,
-    /// The last P picture says that the scene stands still.
-    is_still: bool,
+    still: Still,
 }
 
 /// Steps from one picture to the next.
 const FINER_MAX: i32 = 2;
 const COARSER_MAX: i32 = 4;
-/// Steps from one IDR to the next in a scene that stands still: nothing else moves the rate there.
-const STILL_FINER_MAX: i32 = 6;
-/// An IDR has more bits than so many P pictures of a scene that stands still.
-const STILL_IDR_IN_P: i64 = 24;
 /// What an IDR costs in P pictures before any was seen.
 const IDR_IN_P: i64 = 6;
 /// Quantiser of a picture with one bit per macroblock.
@@ -86,9 +76,7 @@ impl Rated {
             enough: 0,
             retry: None,
             aim_bits: target,
-            idr_bits: 0,
-            reference: 0,
-            is_still: false,
+            still: Still::new(),
             last: None,
             settings,
         }
@@ -113,6 +101,8 @@ impl Rated {
         )
         .unwrap_or(settings.target_bits)
         .max(1);
+        self.still
+            .change(settings.target_bits, self.settings.target_bits);
         self.bucket.change(settings.max_bits, settings.second);
         if settings.quality.is_none() {
             self.enough = 0;
@@ -149,6 +139,11 @@ impl Rated {
         self.model.bits(kind, self.settings.range.clamp_i32(qp))
     }
 
+    fn most_bits(&self, kind: PictureKind, qp: i32) -> i64 {
+        let qp = self.settings.range.clamp_i32(qp);
+        self.model.most_bits(kind, qp)
+    }
+
     fn finest(&self) -> i32 {
         i32::from(self.settings.range.min().value())
     }
@@ -157,10 +152,15 @@ impl Rated {
         i32::from(self.settings.range.max().value())
     }
 
+    /// A group's share of the rate.
+    fn group_share_bits(&self) -> i64 {
+        self.settings.target_bits * self.settings.group
+    }
+
     /// Bits for a whole group that begins now.
     fn group_bits(&self) -> i64 {
         let settings = &self.settings;
-        let all = settings.target_bits * settings.group;
+        let all = self.group_share_bits();
         let made_up = if settings.is_constant {
             self.debt_bits
         } else {
@@ -169,6 +169,15 @@ impl Rated {
         (all - made_up)
             .clamp(all / 3, settings.max_bits * settings.group)
             .min(all * 2)
+    }
+
+    /// The same where the scene stands still, which bounds it by itself.
+    fn still_group_bits(&self) -> i64 {
+        if self.settings.is_constant {
+            self.group_share_bits() - self.debt_bits
+        } else {
+            self.group_bits()
+        }
     }
 
     /// The finest base at which a whole group costs no more than its share, to the nearest step.
@@ -181,6 +190,16 @@ impl Rated {
                 .saturating_add(self.bits(PictureKind::P, base).saturating_mul(group - 1))
         };
         self.nearest(bits, cost)
+    }
+
+    /// The base at which the IDR of a scene that stands still costs what it should.
+    fn still_idr_base(&self) -> i32 {
+        let (share, group) = (self.group_share_bits(), self.still_group_bits());
+        let bits = self.still.idr_bits(share, group, self.settings.group);
+        let finer_by = self.settings.idr_finer_by;
+        let base = self.nearest(bits, |base| self.bits(PictureKind::Idr, base - finer_by));
+        let (finest, coarsest) = self.still.idr_range();
+        base.clamp(finest + finer_by, coarsest + finer_by)
     }
 
     /// The base at which the next P picture costs what it should.
@@ -210,7 +229,7 @@ impl Rated {
         let room = self.bucket.room_bits() / 4 * 3;
         let most = room.min(self.settings.picture_max_bits / 8 * 7);
         (qp..self.coarsest())
-            .find(|&qp| self.bits(kind, qp) <= most)
+            .find(|&qp| self.most_bits(kind, qp) <= most)
             .unwrap_or(self.coarsest().max(qp))
     }
 
@@ -273,18 +292,16 @@ impl RateController for Rated {
         if kind == PictureKind::Idr {
             self.index = 0;
         }
+        let is_still = self.still.is_still();
         let aim = match kind {
+            PictureKind::Idr if is_still => self.still_idr_base(),
             PictureKind::Idr => self.idr_base(),
-            PictureKind::P if self.is_still => self.p_base().max(self.reference),
+            PictureKind::P if is_still => self.still.p_quantiser(),
             PictureKind::P => self.p_base(),
         };
         let mut base = aim;
-        if self.last.is_some() {
-            let finer_max = match kind {
-                PictureKind::Idr if self.is_still => STILL_FINER_MAX,
-                _ => FINER_MAX,
-            };
-            base = aim.clamp(self.base - finer_max, self.base + COARSER_MAX);
+        if self.last.is_some() && !(is_still && kind == PictureKind::Idr) {
+            base = aim.clamp(self.base - FINER_MAX, self.base + COARSER_MAX);
         }
         base = base.max(self.enough.min(self.coarsest()));
         let finer_by = match kind {
@@ -299,18 +316,34 @@ impl RateController for Rated {
             self.base = (i32::from(qp.value()) + finer_by).clamp(self.finest(), self.coarsest());
         }
         self.last = Some(kind);
-        self.reference = match kind {
-            PictureKind::Idr => i32::from(qp.value()),
-            PictureKind::P => self.reference.min(i32::from(qp.value())),
-        };
-        self.aim_bits = self.bits(kind, i32::from(qp.value())).clamp(1, BITS_MAX);
+        let value = i32::from(qp.value());
+        match kind {
+            PictureKind::Idr => {
+                let (share, group) = (self.group_share_bits(), self.still_group_bits());
+                self.still
+                    .start_idr(value, share, group, self.settings.group);
+            }
+            PictureKind::P => self.still.start_p(value),
+        }
+        let aim_bits = self.bits(kind, value);
+        let refining_bits = self.still.refining_bits().unwrap_or(0);
+        self.aim_bits = aim_bits.max(refining_bits).clamp(1, BITS_MAX);
         qp
     }
 
     fn handle_encoded(&mut self, kind: PictureKind, qp: Qp, cost: &PictureCost) {
-        let bits = u64::from(cost.len_bytes) * 8;
-        let mean = MeanQp::new(qp, cost.qp_sum, self.settings.macroblocks);
-        self.model.learn(kind, mean, bits);
+        let bits = i64::from(cost.len_bytes) * 8;
+        let is_usual = match kind {
+            PictureKind::Idr => {
+                self.still.handle_idr(qp, bits);
+                true
+            }
+            PictureKind::P => self.still.handle_p(qp, bits),
+        };
+        if is_usual {
+            let mean = MeanQp::new(qp, cost.qp_sum, self.settings.macroblocks);
+            self.model.learn(kind, mean, bits.unsigned_abs());
+        }
         if let Some(quality) = self.settings.quality
             && cost.sse_luma > 0
         {
@@ -320,11 +353,6 @@ impl RateController for Rated {
             };
             let used = i32::from(qp.value()) + finer_by;
             self.enough = (used + quality.too_fine_by(cost.sse_luma)).clamp(0, self.coarsest());
-        }
-        let bits = i64::try_from(bits).unwrap_or(BITS_MAX).min(BITS_MAX);
-        match kind {
-            PictureKind::Idr => self.idr_bits = bits,
-            PictureKind::P => self.is_still = bits.saturating_mul(STILL_IDR_IN_P) < self.idr_bits,
         }
         let filler_bits = i64::from(cost.filler_bytes) * 8;
         self.account(kind, (bits + filler_bits).min(BITS_MAX));

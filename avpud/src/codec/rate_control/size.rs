@@ -15,6 +15,9 @@ pub(super) struct SizeModel {
 #[derive(Clone, Copy, Debug)]
 struct Complexity {
     scaled_bits: u64,
+    /// The same of the dearest of the last pictures, whether or not it is believed; it is forgotten by halves in two
+    /// seconds, about.
+    peak: u64,
     is_measured: bool,
     /// The last picture was much larger, or much smaller, than expected.
     surprise: Option<Surprise>,
@@ -68,6 +71,7 @@ impl SizeModel {
     pub(super) fn guess(qp: Qp, idr_bits: u64, p_bits: u64) -> Self {
         let guess = |bits: u64| Complexity {
             scaled_bits: bits.min(BITS_MAX) * scale(qp),
+            peak: 0,
             is_measured: false,
             surprise: None,
         };
@@ -79,11 +83,22 @@ impl SizeModel {
 
     /// Bits that a picture of this kind will take.
     pub(super) fn bits(&self, kind: PictureKind, qp: Qp) -> i64 {
-        let complexity = match kind {
+        let scaled = self.complexity(kind).scaled_bits;
+        i64::try_from(scaled / scale(qp)).unwrap_or(i64::MAX)
+    }
+
+    /// Bits that it will take at most, if it is as dear as any of late.
+    pub(super) fn most_bits(&self, kind: PictureKind, qp: Qp) -> i64 {
+        let complexity = self.complexity(kind);
+        let scaled = complexity.scaled_bits.max(complexity.peak);
+        i64::try_from(scaled / scale(qp)).unwrap_or(i64::MAX)
+    }
+
+    fn complexity(&self, kind: PictureKind) -> Complexity {
+        match kind {
             PictureKind::Idr => self.idr,
             PictureKind::P => self.p,
-        };
-        i64::try_from(complexity.scaled_bits / scale(qp)).unwrap_or(i64::MAX)
+        }
     }
 
     /// A picture took this many bits. The first of a kind replaces the guess.
@@ -98,6 +113,7 @@ impl SizeModel {
             PictureKind::P => (&mut self.p, 2),
         };
         let old = complexity.scaled_bits;
+        complexity.peak = new.max(complexity.peak / 64 * 63);
         let surprise = if new > old.saturating_mul(far) {
             Some(Surprise::Larger)
         } else if new < old / far {
@@ -128,6 +144,12 @@ impl SizeModel {
 pub(super) fn steps_of(value: u64) -> i32 {
     let below = SCALE.iter().take_while(|&&scale| scale < value).count();
     i32::try_from(below).unwrap_or(i32::MAX).min(51)
+}
+
+/// What `bits` at one quantiser would be at another.
+pub(super) fn rescaled(bits: i64, from: Qp, to: Qp) -> i64 {
+    let scaled = i128::from(bits) * i128::from(scale(from)) / i128::from(scale(to));
+    i64::try_from(scaled).unwrap_or(i64::MAX)
 }
 
 fn scale(qp: Qp) -> u64 {

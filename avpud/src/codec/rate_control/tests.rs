@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU32;
 
+use super::property_tests::bytes_at;
 use super::{Controller, PictureCost, RateController};
 use crate::codec::gop::Gop;
 use crate::picture::{
@@ -253,47 +254,59 @@ fn an_average_rate_may_be_exceeded_for_a_while_and_is_kept_in_the_end() {
     }
 }
 
-/// A picture that stands still: a P picture costs next to nothing until its quantiser is three steps finer than that
-/// of what it refers to, and then nearly as much as an IDR.
+/// A picture that stands still: a P picture costs next to nothing, but for each step by which it is finer than any
+/// picture since the IDR a part of what an IDR would.
 #[test]
-fn a_scene_that_stands_still_is_not_coded_anew_inside_a_group() {
+fn a_scene_that_stands_still_gets_its_rate_from_the_first_group_on_and_has_it_in_its_idrs_later() {
     let setup = setup(cbr(300_000), 25, 50);
     let mut controller = Controller::new(&setup);
     let mut gop = Gop::new(setup.gop_length);
-    let mut scene = Scene::new(600_000, 500_000);
-    let (mut reference, mut after_start, mut fullest) = (51, 0, 0);
-    for picture in 0..1500 {
+    let mut finest = 51;
+    let mut sizes = Vec::new();
+    for _ in 0..1500 {
         let kind = gop.next_kind();
         let chosen = controller.choose(kind);
         gop.start(chosen);
         gop.handle_encoded();
-        let is_new = kind == PictureKind::Idr || chosen.value() + 3 <= reference;
-        let len_bytes = if is_new {
-            reference = chosen.value();
-            scene.len_bytes(kind, chosen)
-        } else {
-            120
+        let steps = u32::from(finest).saturating_sub(chosen.value().into());
+        let whole = bytes_at(840_000, 55, chosen);
+        let len_bytes = match kind {
+            PictureKind::Idr => whole,
+            PictureKind::P => 40 + whole * steps / 14,
         };
-        assert!(
-            kind == PictureKind::Idr || !is_new,
-            "picture {picture} at {chosen:?} codes a reference at {reference} anew"
-        );
+        finest = match kind {
+            PictureKind::Idr => chosen.value(),
+            PictureKind::P => finest.min(chosen.value()),
+        };
         let cost = PictureCost {
             len_bytes,
             ..PictureCost::default()
         };
         controller.handle_encoded(kind, chosen, &cost);
-        let fullness = controller.fullness().expect("a rate has one");
-        fullest = fullest.max(fullness.permille());
-        if picture >= 250 {
-            after_start += u64::from(len_bytes) * 8;
-        }
+        sizes.push(i64::from(len_bytes) * 8);
     }
-    assert!(fullest < 1000, "the decoder's buffer ran dry");
-    // Fifty seconds: what P pictures leave goes to the IDRs.
-    let expected = 50 * 300_000;
-    assert!(
-        after_start.abs_diff(expected) < expected / 20,
-        "{after_start} bits, expected {expected}"
-    );
+    for (start, window) in sizes.windows(50).enumerate() {
+        let off = window.iter().sum::<i64>() - 600_000;
+        let most = if start < 400 { 30 } else { 12 };
+        let percent = off / 6_000;
+        assert!(percent.abs() <= most, "{percent} % from picture {start} on");
+    }
+    let all: i64 = sizes.iter().sum();
+    assert!((all - 18_000_000).abs() < 360_000, "{all} bits");
+    let late: Vec<&[i64]> = sizes.chunks(50).skip(12).collect();
+    assert_eq!(late.len(), 18);
+    for group in late {
+        let percent = group[0] * 100 / group.iter().sum::<i64>();
+        assert!(percent >= 85, "{percent} % in the IDR");
+    }
+    let mut level = 720_000;
+    for (number, bits) in sizes.iter().enumerate() {
+        assert!(
+            level <= 900_000,
+            "the decoder's buffer is full before {number}"
+        );
+        level -= bits;
+        assert!(level >= 0, "the decoder's buffer runs dry at {number}");
+        level += 12_000;
+    }
 }
