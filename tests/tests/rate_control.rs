@@ -70,11 +70,13 @@ fn a_rate_that_changes_by_four_settles_in_one_group_without_an_idr_of_its_own() 
         for pair in qps.windows(2) {
             assert!(pair[0].abs_diff(pair[1]) <= 6, "{place}: {qps:?}");
         }
-        for (start, window) in trace.pictures.windows(GOP).enumerate().skip(at + GOP) {
+        // The group right after the change may be off by what its first pictures take on their way.
+        for (start, window) in trace.pictures.windows(GOP).enumerate().skip(at) {
             let bits: u64 = window.iter().map(|picture| picture.bits).sum();
             let kept = bits / 2;
+            let percent = if start < at + GOP { 25 } else { 10 };
             assert!(
-                kept.abs_diff(u64::from(after)) * 10 <= u64::from(after),
+                kept.abs_diff(u64::from(after)) * 100 <= u64::from(after) * percent,
                 "{place}: {kept} from picture {start} on"
             );
         }
