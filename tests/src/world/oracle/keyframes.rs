@@ -183,7 +183,10 @@ impl Oracle {
 
 fn has_idr_under_way(view: &ChannelView) -> bool {
     let mut started = view.started.iter();
-    started.any(|started| started.kind == PictureKind::Idr && !started.is_lost)
+    // One that was delivered is told of behind what follows from it.
+    let newest = view.packets.last();
+    let is_untold = newest.is_some_and(|packet| packet.is_idr && packet.sequence.is_none());
+    is_untold || started.any(|started| started.kind == PictureKind::Idr && !started.is_lost)
 }
 
 /// Time from one IDR on demand of a requester to its next.
