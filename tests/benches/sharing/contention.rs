@@ -52,9 +52,9 @@ pub(crate) fn run() {
 
 /// What a client process told at its end.
 #[derive(Debug)]
-struct Told {
-    frames: u32,
-    lost: u32,
+pub(crate) struct Told {
+    pub(crate) frames: u32,
+    pub(crate) lost: u32,
     p99_us: u64,
 }
 
@@ -84,13 +84,13 @@ fn together(daemon: &Daemon, floods: usize, seconds: u32) -> (Vec<Told>, u32) {
     (told, took_us.unwrap_or(0))
 }
 
-fn start(role: &[&str], socket: &Path, more: &[&str]) -> Process {
+pub(crate) fn start(role: &[&str], socket: &Path, more: &[&str]) -> Process {
     let mut again = Command::new(std::env::current_exe().expect("a program knows its path"));
     again.arg("--role").args(role).arg(socket).args(more);
     Process::start(again.stdin(Stdio::null()).stdout(Stdio::piped()))
 }
 
-fn listen(process: Process) -> Told {
+pub(crate) fn listen(process: Process) -> Told {
     let output = process.output();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);

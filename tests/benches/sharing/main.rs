@@ -13,6 +13,7 @@ mod idle;
 #[path = "../round_trip/instant.rs"]
 mod instant;
 mod rate;
+mod stopped;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -35,6 +36,8 @@ fn main() {
         ["--role", "flood", socket, seconds] => {
             contention::flood(Path::new(socket), number(seconds));
         }
+        // Cargo says that this is a bench behind whatever else it is told.
+        ["stopped", ..] => stopped::run(),
         _ => measure(),
     }
 }
