@@ -183,10 +183,11 @@ impl Oracle {
 
 fn has_idr_under_way(view: &ChannelView) -> bool {
     let mut started = view.started.iter();
-    // One that was delivered is told of behind what follows from it.
+    // One that was delivered, or lost on its way, is told of behind what follows from it.
     let newest = view.packets.last();
     let is_untold = newest.is_some_and(|packet| packet.is_idr && packet.sequence.is_none());
-    is_untold || started.any(|started| started.kind == PictureKind::Idr && !started.is_lost)
+    let is_known = is_untold || view.vitals.recovering;
+    is_known || started.any(|started| started.kind == PictureKind::Idr && !started.is_lost)
 }
 
 /// Time from one IDR on demand of a requester to its next.
