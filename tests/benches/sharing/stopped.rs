@@ -4,6 +4,7 @@
 //! `cargo bench -p avpu-tests --bench sharing -- stopped`.
 
 use crate::PATIENCE;
+use crate::clock::Ticks;
 use crate::contention::{listen, start};
 use avpu_client::Client;
 use avpu_client::proto::event::Event;
@@ -18,13 +19,10 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
-/// Time that the reader is stopped.
+/// Time that the reader is stopped. In half of it all tables of the daemon have been used once.
 const STOPPED: Duration = Duration::from_secs(60);
-/// Time after which all tables of the daemon have been used once.
-const SETTLED: Duration = Duration::from_secs(30);
 /// Time that the live channels run: longer than the reader is stopped.
 const SECONDS: &str = "66";
 /// What the daemon's memory may grow by: nothing of it goes by pictures.
@@ -60,9 +58,10 @@ pub(crate) fn run() {
     let mut reader = Process::start(&mut command);
     let said = reader.stderr_until("\"Packet\"");
     reader.signal(Signal::SIGSTOP);
-    thread::sleep(SETTLED);
+    let halves = Ticks::every(STOPPED / 2);
+    halves.wait();
     let before_kib = anonymous_kib(&daemon);
-    thread::sleep(STOPPED - SETTLED);
+    halves.wait();
     let after_kib = anonymous_kib(&daemon);
     reader.signal(Signal::SIGCONT);
 
