@@ -44,10 +44,11 @@ fail() {
 	exit 1
 }
 
-# The shell tells the process id and then becomes the daemon. The picture body bears a slow tracer best.
+# The shell tells the process id and then becomes the daemon. The picture body bears a slow tracer best, and pictures are
+# said to cost more than a tracer makes them cost, as costing more than stated is logged.
 # shellcheck disable=SC2016 # expanded by that shell
 strace -f -Y -s 8 -o "$folder/trace" sh -c 'echo $$ >"$1" && shift && exec "$@"' sh "$folder/pid" \
-	"$programs/avpud" --device model,pace=free --socket "$folder/socket" \
+	"$programs/avpud" --device model,pace=free --cost-base-ns 10000000 --socket "$folder/socket" \
 	--source-windows 1M@0x0b000000 --raw-users "$(id -u)" --quarantine-ms never 2>"$folder/log" &
 tracer=$!
 for _ in $(seq 200); do
