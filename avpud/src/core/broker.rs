@@ -280,7 +280,7 @@ impl Broker {
         }
         match body {
             Request::Capabilities => Ok(Some(self.capabilities(asker))),
-            Request::OpenChannel(wish) => self.open_channel(session, id, wish),
+            Request::OpenChannel(wish) => self.open_channel(asker, id, wish),
             Request::CloseChannel(which) => self.close_channel(session, id, which.channel),
             Request::LeaseBuffers(wish) => self.lease_buffers(asker, id, wish),
             Request::ReturnLease(which) => self.return_lease(session, which.lease),

@@ -14,7 +14,7 @@ use crate::core::coder::Coder;
 use crate::core::cost::PictureCost;
 use crate::core::decimation::Decimation;
 use crate::core::delivery::{PacketPicture, Reservation, Ring, after};
-use crate::core::event::SessionKey;
+use crate::core::event::{Peer, SessionKey};
 use crate::core::format::Format;
 use crate::core::keyframe::{KeyFrames, Standing};
 use crate::core::liveness::Liveness;
@@ -47,8 +47,8 @@ pub(super) struct Channel {
     pub(super) name: String,
     /// `None` once its owner is gone.
     pub(super) owner: Option<SessionKey>,
-    /// Process of the owner.
-    pub(super) pid: u32,
+    /// Who opened it, also once it is gone.
+    pub(super) opener: Peer,
     pub(super) parameters: Parameters,
     pub(super) memory: Lease,
     pub(super) life: Life,
@@ -173,7 +173,7 @@ pub(super) struct Foundation {
     pub(super) id: ChannelId,
     pub(super) name: String,
     pub(super) owner: SessionKey,
-    pub(super) pid: u32,
+    pub(super) opener: Peer,
     pub(super) parameters: Parameters,
     pub(super) memory: Lease,
     pub(super) coder: Coder,
@@ -193,7 +193,7 @@ impl Channel {
             id: of.id,
             name: of.name,
             owner: Some(of.owner),
-            pid: of.pid,
+            opener: of.opener,
             rebuilding: None,
             retuning: None,
             user_data: UserDataDue::default(),

@@ -2,7 +2,7 @@
 //!
 //! `Idle -> Busy -> Idle`, and when the deadline passes or the driver cannot stop it `Busy -> Resetting -> Idle`, or
 //! `-> Offline` when it cannot be brought back. Offline is final: the supervisor restarts the daemon. Two things lead
-//! there: resets that fail one after the other, and pictures of several clients that all fail, whether resets succeed
+//! there: resets that fail one after the other, and pictures of several users that all fail, whether resets succeed
 //! or not ([`Suspicion`](super::suspicion::Suspicion)).
 
 use crate::core::time::Micros;

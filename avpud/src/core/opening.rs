@@ -11,6 +11,7 @@ use crate::core::number::unused;
 use crate::core::parameters::Parameters;
 use crate::core::pool::{Lease, OutOfMemory, Tenant};
 use crate::core::refusal::Refusal;
+use crate::core::sources::Asker;
 use crate::core::story::Owner;
 use crate::core::ticket::{self, Contract};
 use crate::job::ChannelKey;
@@ -24,12 +25,8 @@ use avpu_proto::ring::DATA_BYTES_MIN;
 use avpu_proto::types::{ChannelId, ChannelState, DropReason, SourceLayout};
 
 impl Broker {
-    pub(super) fn open_channel(
-        &mut self,
-        session: SessionKey,
-        request: u16,
-        wish: OpenChannel,
-    ) -> Answer {
+    pub(super) fn open_channel(&mut self, asker: Asker, request: u16, wish: OpenChannel) -> Answer {
+        let session = asker.session;
         self.check_serving()?;
         let parameters = Parameters::new(wish, &self.config)?;
         let key = self.free_slot(session)?;
@@ -52,8 +49,7 @@ impl Broker {
         let ring_bytes = self.ring_bytes(&parameters, plan)?;
         let ring = Ring::new(ring_bytes, self.config.epoch, id)
             .map_err(|e| Refusal::Invalid(e.to_string()))?;
-        let pid = self.sessions.get(&session).map_or(0, |s| s.peer.pid);
-        let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;
+        let memory = self.lease_memory(plan.memory, Purpose::Channel, asker.peer.pid, id)?;
 
         self.channel_next = ChannelId::new(id.value().wrapping_add(1));
         if let Some(owner) = self.sessions.get_mut(&session) {
@@ -71,7 +67,7 @@ impl Broker {
             id,
             name,
             owner: session,
-            pid,
+            opener: asker.peer,
             parameters,
             memory,
             coder,
@@ -115,7 +111,7 @@ impl Broker {
         let note = Note::ChannelOpened {
             channel: key,
             name: channel.name.clone(),
-            pid: channel.pid,
+            pid: channel.opener.pid,
         };
         let share = ticket::share(&channel.parameters, &channel.cost);
         self.arbiter.add(key, share, self.now);
@@ -125,7 +121,7 @@ impl Broker {
         let holder = Owner {
             channel: channel.id,
             name: channel.name.clone(),
-            pid: channel.pid,
+            pid: channel.opener.pid,
         };
         let reply = Reply::ChannelOpened(self.opened(channel));
         self.stories.introduce(holder);
@@ -294,7 +290,7 @@ impl Broker {
             return match holder(wish) {
                 Some(channel) => Err(Refusal::NameTaken {
                     name: wish.to_owned(),
-                    pid: channel.pid,
+                    pid: channel.opener.pid,
                 }),
                 None => Ok(wish.to_owned()),
             };

@@ -52,7 +52,7 @@ impl Broker {
         Outlook {
             config: &self.config,
             promises: others().map(promise_of).collect(),
-            holders: others().map(|c| (c.name.as_str(), c.pid)).collect(),
+            holders: others().map(|c| (c.name.as_str(), c.opener.pid)).collect(),
             pool: self.pool.rehearsal(|_| true),
             leases: Vec::new(),
             slots_left: self

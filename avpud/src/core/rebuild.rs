@@ -50,7 +50,7 @@ impl Broker {
         let plan = plan.map_err(Refusal::Unsupported)?;
         let coder = Coder::new(&setup, parameters.description(), plan.picture_max)
             .map_err(|error| Refusal::Unsupported(error.to_string()))?;
-        let (pid, id, old) = (channel.pid, channel.id, channel.memory.range());
+        let (pid, id, old) = (channel.opener.pid, channel.id, channel.memory.range());
         let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;
         let range = memory.range();
         if let Some(channel) = self.channel_mut(key) {

@@ -8,6 +8,7 @@ use crate::core::broker::{Broker, Stage};
 use crate::core::channel::Frame;
 use crate::core::engine::{AfterReset, Lost, RESET_PAUSE_US, Run};
 use crate::core::event::{Note, Output, SessionKey};
+use crate::core::suspicion::Party;
 use crate::core::timer::Timer;
 use crate::job::{ChannelKey, EngineId, JobFailure, JobId, JobOutcome};
 use avpu_proto::event::{EngineReset, Event};
@@ -70,8 +71,9 @@ impl Broker {
 
     /// A picture of this channel failed as pictures fail when the engine is broken.
     pub(super) fn suspect(&mut self, key: ChannelKey) {
-        if let Some(pid) = self.channel(key).map(|channel| channel.pid) {
-            self.suspicion.record(pid);
+        if let Some(opener) = self.channel(key).map(|channel| channel.opener) {
+            let party = Party::of(&opener, &self.config.rights);
+            self.suspicion.record(party);
         }
     }
 

@@ -155,7 +155,7 @@ impl Broker {
         ChannelReport {
             channel: channel.id,
             name: channel.name.clone(),
-            pid: channel.owner.map_or(0, |_| channel.pid),
+            pid: channel.owner.map_or(0, |_| channel.opener.pid),
             state: channel.state().unwrap_or(ChannelState::Configured),
             codec: parameters.codec,
             profile: parameters.profile,

@@ -51,9 +51,14 @@ impl Rights {
         }
     }
 
+    /// Whether a peer may take memory from others: it could as well end the daemon.
+    pub(super) const fn may_control(&self, peer: &Peer) -> bool {
+        peer.uid == 0 || peer.uid == self.own_uid
+    }
+
     /// Refuses whoever may not take memory from others.
     pub(super) fn check_control(&self, peer: &Peer) -> Result<(), Refusal> {
-        if peer.uid == 0 || peer.uid == self.own_uid {
+        if self.may_control(peer) {
             return Ok(());
         }
         Err(Refusal::NoControl {

@@ -50,7 +50,24 @@ fn a_client_whose_pictures_always_fail_does_not_end_the_daemon() {
     }
 }
 
-/// Two clients submit in turn; every picture fails. Answers how many did before the daemon gave the engine up.
+#[test]
+fn two_processes_of_one_user_do_not_end_the_daemon_either() {
+    for way in [Way::Hangs, Way::FailsToBeReached] {
+        let mut world = World::new();
+        let user = 1000;
+        let clients = [1, 2].map(|number| {
+            let session = world.connect_of(number, user, 44);
+            world.ready_channel_of(session)
+        });
+        for (session, channel, address) in clients.into_iter().cycle().take(40) {
+            world.submit(session, channel, address);
+            way.strike(&mut world);
+        }
+        assert_eq!(world.finished, None, "{way:?}");
+    }
+}
+
+/// Two users submit in turn; every picture fails. Answers how many did before the daemon gave the engine up.
 fn failures_of_two(way: Way) -> (World, u32) {
     let mut world = World::new();
     let clients: [(SessionKey, ChannelId, Address); 2] =
@@ -69,7 +86,7 @@ fn failures_of_two(way: Way) -> (World, u32) {
 }
 
 #[test]
-fn an_engine_that_fails_for_several_clients_ends_the_daemon_with_a_wish_for_a_restart() {
+fn an_engine_that_fails_for_several_users_ends_the_daemon_with_a_wish_for_a_restart() {
     for way in [Way::Hangs, Way::FailsToBeReached] {
         let (world, count) = failures_of_two(way);
         assert_eq!((world.finished, count), (Some(true), 12), "{way:?}");

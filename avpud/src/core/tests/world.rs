@@ -97,12 +97,14 @@ impl World {
 
     /// The same with a group.
     pub(super) fn connect_as(&mut self, number: u32, gid: u32) -> SessionKey {
+        self.connect_of(number, number, gid)
+    }
+
+    /// A connection with its number as process, of any user.
+    pub(super) fn connect_of(&mut self, number: u32, uid: u32, gid: u32) -> SessionKey {
         let session = SessionKey::new(number);
-        let peer = Peer {
-            pid: 100 + number,
-            uid: number,
-            gid,
-        };
+        let pid = 100 + number;
+        let peer = Peer { pid, uid, gid };
         self.feed(Input::Opened { session, peer });
         session
     }
@@ -298,6 +300,14 @@ impl World {
     /// A connection with a small channel and one leased buffer.
     pub(super) fn ready_channel(&mut self, number: u32) -> (SessionKey, ChannelId, Address) {
         let session = self.connect(number);
+        self.ready_channel_of(session)
+    }
+
+    /// The same for a connection that is there.
+    pub(super) fn ready_channel_of(
+        &mut self,
+        session: SessionKey,
+    ) -> (SessionKey, ChannelId, Address) {
         let channel = self.open(session, small()).channel;
         let leased = self.lease(session, channel, 1);
         let address = leased.buffers.first().expect("one").address;
