@@ -24,6 +24,8 @@ pub const CHANNELS_PER_CLIENT_MAX: u16 = 8;
 pub const SUBSCRIPTIONS_MAX: u16 = 16;
 /// Readers of one channel.
 pub const READERS_MAX: u16 = 64;
+/// Readers of one channel that one user has, where it is neither the super-user nor the daemon's own.
+pub const READERS_PER_USER_MAX: u16 = 32;
 /// Connections.
 pub const SESSIONS_MAX: u16 = 64;
 /// Descriptors that ride with one frame.

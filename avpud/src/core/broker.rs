@@ -287,7 +287,7 @@ impl Broker {
             Request::RegisterRegion(wish) => self.register_region(asker, wish),
             Request::UnregisterRegion(which) => self.unregister_region(session, which.region),
             Request::Submit(frame) => self.submit(asker, id, frame),
-            Request::Subscribe(wish) => self.subscribe(session, id, wish),
+            Request::Subscribe(wish) => self.subscribe(asker, id, wish),
             Request::Unsubscribe(which) => self.unsubscribe(session, which.subscription),
             Request::ReleasePackets(which) => self.release_packets(session, id, which),
             Request::RequestIdr(which) => self.request_idr(session, which),

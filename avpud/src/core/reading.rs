@@ -1,25 +1,22 @@
 //! Readers of channels: they come, catch up, give packets back, and leave.
 
 use crate::core::broker::{Answer, Broker};
-use crate::core::event::{Attach, SessionKey};
+use crate::core::event::{Attach, Peer, SessionKey};
 use crate::core::intake::wrong_state;
 use crate::core::number::unused;
 use crate::core::reader::Reader;
-use crate::core::refusal::Refusal;
+use crate::core::refusal::{ReadersOf, Refusal};
+use crate::core::sources::Asker;
 use crate::job::ChannelKey;
 use avpu_proto::event::{EndOfStream, Event};
-use avpu_proto::limits::{READERS_MAX, SUBSCRIPTIONS_MAX};
+use avpu_proto::limits::{READERS_MAX, READERS_PER_USER_MAX, SUBSCRIPTIONS_MAX};
 use avpu_proto::reply::{Reply, Subscribed};
 use avpu_proto::request::{ReleasePackets, Subscribe};
 use avpu_proto::types::{ChannelState, Join, SubscriptionId};
 
 impl Broker {
-    pub(super) fn subscribe(
-        &mut self,
-        session: SessionKey,
-        request: u16,
-        wish: Subscribe,
-    ) -> Answer {
+    pub(super) fn subscribe(&mut self, asker: Asker, request: u16, wish: Subscribe) -> Answer {
+        let session = asker.session;
         self.check_serving()?;
         let key = self.named(wish.channel, wish.name)?;
         let at_most = |what, max: u16| Refusal::Limit {
@@ -40,6 +37,7 @@ impl Broker {
             0 => self.config.client_limits.packets,
             wished => wished.min(self.config.client_limits.packets),
         };
+        self.check_readers(key, &asker.peer)?;
         let id = SubscriptionId::new(unused(self.subscription_next.value(), |id| {
             let mut readers = self.all_channels().flat_map(|channel| &channel.readers);
             readers.any(|reader| reader.id.value() == id)
@@ -50,9 +48,6 @@ impl Broker {
             .ok_or(Refusal::NoSuchChannel(wish.channel))?;
         if channel.state() == Some(ChannelState::Failed) {
             return Err(wrong_state(channel));
-        }
-        if channel.readers.len() >= usize::from(READERS_MAX) {
-            return Err(at_most("readers of one channel", READERS_MAX));
         }
         let start = channel.start_of(wish.join);
         let asks = wish.join == Join::DemandIdr && start.is_none();
@@ -87,6 +82,42 @@ impl Broker {
         self.reply(session, request, reply, Attach::Ring(key));
         self.serve_readers(key);
         Ok(None)
+    }
+
+    /// Refuses one more reader where a channel has all that it may, or where those of one user would leave too few to
+    /// the others.
+    fn check_readers(&self, key: ChannelKey, peer: &Peer) -> Result<(), Refusal> {
+        let readers = self.channel(key).map_or(&[][..], |c| &c.readers);
+        let of = |reader: &Reader| self.sessions.get(&reader.session).map(|s| s.peer);
+        let count = |is: &dyn Fn(&Peer) -> bool| {
+            readers
+                .iter()
+                .filter_map(of)
+                .filter(|peer| is(peer))
+                .count()
+        };
+        let held_by = |uid: u32| count(&|peer| peer.uid == uid);
+        let refused = |max, is_sole, uid| {
+            let processes = readers.iter().filter_map(of).filter(|peer| peer.uid == uid);
+            let most = processes.max_by_key(|peer| count(&|other| other.pid == peer.pid));
+            let holders = ReadersOf {
+                is_sole,
+                uid,
+                count: held_by(uid),
+                pid: most.map_or(0, |peer| peer.pid),
+            };
+            Err(Refusal::Readers { max, holders })
+        };
+        if readers.len() >= usize::from(READERS_MAX) {
+            let users = readers.iter().filter_map(of).map(|peer| peer.uid);
+            let uid = users.max_by_key(|uid| held_by(*uid)).unwrap_or(peer.uid);
+            return refused(READERS_MAX, false, uid);
+        }
+        let is_bounded = !self.config.rights.may_control(peer);
+        if is_bounded && held_by(peer.uid) >= usize::from(READERS_PER_USER_MAX) {
+            return refused(READERS_PER_USER_MAX, true, peer.uid);
+        }
+        Ok(())
     }
 
     pub(super) fn unsubscribe(&mut self, session: SessionKey, id: SubscriptionId) -> Answer {

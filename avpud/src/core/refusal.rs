@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     NameTaken { name: String, pid: u32 },
     /// A maximum is reached.
     Limit { what: &'static str, max: u32 },
+    /// A channel has as many readers as it may, or a user as many of them.
+    Readers { max: u16, holders: ReadersOf },
     /// The encoder has not enough time left in a second.
     NoCapacity { needed_us: u64, free_us: u64 },
     /// A ticket might be broken.
@@ -100,6 +102,18 @@ pub(super) enum Refusal {
     Internal(String),
 }
 
+/// Who has most of a channel's readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReadersOf {
+    /// The bound is that of one user.
+    pub(super) is_sole: bool,
+    pub(super) uid: u32,
+    /// Readers of that user.
+    pub(super) count: usize,
+    /// Its process that has most of them.
+    pub(super) pid: u32,
+}
+
 /// Whose ticket it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TicketHolder {
@@ -140,6 +154,7 @@ impl Refusal {
                 | Self::Overlap { .. }
                 | Self::Quarantined { .. }
                 | Self::Limit { .. }
+                | Self::Readers { .. }
                 | Self::LeaseBytes { .. }
                 | Self::LeftTooMuch { .. }
         )
@@ -155,7 +170,7 @@ impl Refusal {
             Self::NoSuchChannel(_) | Self::NoSuchName(_) => (ErrorCode::NO_SUCH_CHANNEL, false),
             Self::NotOwner(_) | Self::ForeignObject { .. } => (ErrorCode::NOT_OWNER, false),
             Self::NameTaken { .. } => (ErrorCode::NAME_TAKEN, true),
-            Self::Limit { .. } => (ErrorCode::LIMIT_REACHED, true),
+            Self::Limit { .. } | Self::Readers { .. } => (ErrorCode::LIMIT_REACHED, true),
             Self::NoCapacity { .. } => (ErrorCode::NO_CAPACITY, true),
             Self::NoSchedule { .. } => (ErrorCode::NO_SCHEDULE, true),
             Self::NoMemory { .. } => (ErrorCode::NO_MEMORY, true),
@@ -200,6 +215,20 @@ impl fmt::Display for Refusal {
                 "expected an unused name, found {name:?} held by process {pid}"
             ),
             Self::Limit { what, max } => write!(f, "expected at most {max} {what}, found one more"),
+            Self::Readers {
+                max,
+                holders:
+                    ReadersOf {
+                        is_sole,
+                        uid,
+                        count,
+                        pid,
+                    },
+            } => write!(
+                f,
+                "expected at most {max} readers of one channel{}, found one more: user {uid} has {count}, most of them process {pid}",
+                if *is_sole { " by one user" } else { "" }
+            ),
             Self::NoCapacity { needed_us, free_us } => write!(
                 f,
                 "expected at most {free_us} us of encoder time a second, found a need of {needed_us} us, {} us too much",

@@ -1,7 +1,7 @@
 //! Readers: where they join, how they are bounded, what they miss.
 
 use super::world::{World, small};
-use crate::core::event::SessionKey;
+use crate::core::event::{Input, SessionKey};
 use crate::job::JobFailure;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{EndOfStream, Event, Gap, GapReason, Packet};
@@ -391,4 +391,57 @@ fn subscriptions_of_one_connection_are_limited() {
         world.refused(source.0, Request::Subscribe(wish)),
         ErrorCode::LIMIT_REACHED
     );
+}
+
+/// Subscribes as often as it may; answers how often that was, and what it was told then.
+fn subscribe_to_all(world: &mut World, session: SessionKey, channel: ChannelId) -> (u32, String) {
+    for count in 0..=64 {
+        let wish = Subscribe {
+            channel,
+            ..Subscribe::default()
+        };
+        match world.ask(session, Request::Subscribe(wish)) {
+            Reply::Subscribed(_) => {}
+            Reply::Refused(refusal) => {
+                assert_eq!(refusal.code, ErrorCode::LIMIT_REACHED);
+                return (count, refusal.sentence);
+            }
+            other => panic!("expected a reader or a refusal, found {other:?}"),
+        }
+    }
+    panic!("expected a limit");
+}
+
+#[test]
+fn one_user_has_half_of_a_channels_readers_and_leaves_the_rest_to_others() {
+    let mut world = World::new();
+    let (_, channel, _) = world.ready_channel(1);
+    let greedy = [2, 3, 4].map(|number| world.connect_of(number, 1000, 44));
+    assert_eq!(subscribe_to_all(&mut world, greedy[0], channel).0, 16);
+    assert_eq!(subscribe_to_all(&mut world, greedy[1], channel).0, 16);
+    let (count, told) = subscribe_to_all(&mut world, greedy[2], channel);
+    assert_eq!(count, 0);
+    let expected = "expected at most 32 readers of one channel by one user, found one more: user 1000 has 32, most of them process 103";
+    assert_eq!(told, expected);
+    let other = world.connect_of(5, 1001, 44);
+    assert_eq!(subscribe_to_all(&mut world, other, channel).0, 16);
+    // What it gives up it may have again.
+    world.feed(Input::Closed { session: greedy[0] });
+    assert_eq!(subscribe_to_all(&mut world, greedy[2], channel).0, 16);
+}
+
+#[test]
+fn whoever_finds_all_readers_of_a_channel_taken_is_told_who_has_most() {
+    let mut world = World::new();
+    let (_, channel, _) = world.ready_channel(1);
+    for (number, uid) in [(2, 1000), (3, 1000), (4, 0), (5, 0)] {
+        let session = world.connect_of(number, uid, 44);
+        assert_eq!(subscribe_to_all(&mut world, session, channel).0, 16);
+    }
+    // The super-user is not bounded but by what there is.
+    let last = world.connect_of(6, 0, 44);
+    let (count, told) = subscribe_to_all(&mut world, last, channel);
+    assert_eq!(count, 0);
+    let expected = "expected at most 64 readers of one channel, found one more: user 0 has 32, most of them process 105";
+    assert_eq!(told, expected);
 }
