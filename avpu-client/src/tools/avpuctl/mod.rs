@@ -106,7 +106,13 @@ fn run(options: &Options) -> Result<(String, ExitCode), ClientError> {
             } else {
                 Vec::new()
             };
-            let request = change.request(naming::find(&channels, change.channel()));
+            let request = match change.request(naming::find(&channels, change.channel())) {
+                Ok(request) => request,
+                Err(error) => {
+                    complain(&error.to_string());
+                    return Ok((String::new(), ExitCode::from(exit::REFUSED)));
+                }
+            };
             let changed = naming::ask(change.channel(), |channel, name| {
                 client.reconfigure(Reconfigure {
                     channel,

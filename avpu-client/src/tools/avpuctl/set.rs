@@ -1,4 +1,7 @@
 //! `avpuctl set`: a change of a channel as people write it.
+//!
+//! What has no meaning in the mode that the channel will have is refused, never left out: here where the words alone or
+//! the channel's report say so, otherwise by the daemon.
 
 use super::options::UsageError;
 use crate::source::FrameRate as Rate;
@@ -20,6 +23,7 @@ pub(crate) struct Change {
     mode: Option<Mode>,
     /// A constant QP.
     qp: Option<u8>,
+    /// 0: none is said.
     psnr_cdb: u16,
 }
 
@@ -39,6 +43,7 @@ pub(crate) fn change(channel: &str, words: &[String]) -> Result<Change, UsageErr
         asked: words.join(" "),
         ..Change::default()
     };
+    let mut keys = Vec::new();
     for word in words {
         let wrong = |sentence: String| UsageError::Change {
             found: word.clone(),
@@ -47,7 +52,14 @@ pub(crate) fn change(channel: &str, words: &[String]) -> Result<Change, UsageErr
         let (key, value) = word
             .split_once('=')
             .ok_or_else(|| wrong("expected KEY=VALUE".to_owned()))?;
+        if keys.contains(&key) {
+            return Err(wrong(format!("expected {key} once, found it again")));
+        }
+        keys.push(key);
         change.lay(key, value).map_err(wrong)?;
+    }
+    if let Some(mode) = change.mode_said() {
+        change.check(mode)?;
     }
     Ok(change)
 }
@@ -102,7 +114,49 @@ impl Change {
 
     /// Whether the channel as it is must be known.
     pub(crate) fn needs_report(&self) -> bool {
-        self.mode.is_some()
+        self.mode.is_some() || self.psnr_cdb != 0
+    }
+
+    /// The mode that the words alone say.
+    fn mode_said(&self) -> Option<Mode> {
+        self.mode.or(self.qp.map(|_| Mode::FixQp))
+    }
+
+    /// Whether everything that is said has a meaning in a mode.
+    fn check(&self, mode: Mode) -> Result<(), UsageError> {
+        let plain = &self.plain;
+        let (has_bitrate, has_max) = (plain.bitrate_bps != 0, plain.bitrate_max_bps != 0);
+        let has_bounds = plain.qp_min != 0 || plain.qp_max != 0;
+        let (key, expected) = match mode {
+            Mode::FixQp if has_bitrate => ("bitrate", "no rate"),
+            Mode::FixQp if has_max => ("max", "no rate"),
+            Mode::FixQp if has_bounds => ("qp", "a constant QP like qp=30"),
+            Mode::FixQp => ("", ""),
+            _ if self.qp.is_some() => ("qp", "QP bounds like qp=20-40"),
+            Mode::Cbr if has_max => ("max", "bitrate alone"),
+            Mode::CappedQuality if has_max && has_bitrate => ("bitrate", "one rate, the largest"),
+            _ => ("", ""),
+        };
+        let (key, expected) = match (mode, key) {
+            (Mode::FixQp | Mode::Cbr | Mode::Vbr, "") if self.psnr_cdb != 0 => {
+                ("psnr", "no quality")
+            }
+            _ => (key, expected),
+        };
+        if key.is_empty() {
+            return Ok(());
+        }
+        Err(UsageError::Change {
+            found: self.word_of(key).to_owned(),
+            sentence: format!("expected {expected} with {}, found {key}", mode.name()),
+        })
+    }
+
+    /// The word that says a key.
+    fn word_of<'a>(&'a self, key: &'a str) -> &'a str {
+        let mut words = self.asked.split(' ');
+        let says = |word: &&str| word.split_once('=').is_some_and(|(other, _)| other == key);
+        words.find(says).unwrap_or(key)
     }
 
     /// The channel, by name or id.
@@ -116,20 +170,25 @@ impl Change {
     }
 
     /// The request, for a channel that is still to be filled in; `now` is the channel as it is, where that is known.
-    pub(crate) fn request(&self, now: Option<&ChannelReport>) -> Reconfigure {
+    /// Fails where something has no meaning in the mode that the channel has.
+    pub(crate) fn request(&self, now: Option<&ChannelReport>) -> Result<Reconfigure, UsageError> {
         let mut request = self.plain.clone();
-        let control = match (self.mode, self.qp) {
+        let control = match (self.mode_said(), now) {
             (Some(mode), _) => Some(self.control(mode, now)),
-            (None, Some(qp)) => Some(RateControl::FixQp { qp }),
-            (None, None) => None,
+            (None, Some(now)) if self.psnr_cdb != 0 => {
+                self.check(Mode::of(now.rate_control))?;
+                Some(with_psnr(now.rate_control, self.psnr_cdb))
+            }
+            // Where there is no such channel its daemon says so.
+            (None, _) => None,
         };
-        if let Some(control) = control {
-            request.rate_control = Some(control);
+        if self.mode_said().is_some() {
             // They are in it.
             (request.bitrate_bps, request.bitrate_max_bps) = (0, 0);
             (request.qp_min, request.qp_max) = (0, 0);
         }
-        request
+        request.rate_control = control;
+        Ok(request)
     }
 
     fn control(&self, mode: Mode, now: Option<&ChannelReport>) -> RateControl {
@@ -215,6 +274,35 @@ fn first(asked: u32, otherwise: u32) -> u32 {
     if asked == 0 { otherwise } else { asked }
 }
 
+impl Mode {
+    fn of(control: RateControl) -> Self {
+        match control {
+            RateControl::FixQp { .. } => Self::FixQp,
+            RateControl::Cbr { .. } => Self::Cbr,
+            RateControl::Vbr { .. } => Self::Vbr,
+            RateControl::CappedVbr { .. } => Self::CappedVbr,
+            RateControl::CappedQuality { .. } => Self::CappedQuality,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        let named = MODES.iter().find(|(_, mode)| *mode == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
+/// The same control with another quality, where it has one.
+fn with_psnr(mut control: RateControl, cdb: u16) -> RateControl {
+    if let RateControl::CappedVbr {
+        psnr_max_cdb: psnr, ..
+    }
+    | RateControl::CappedQuality { psnr_cdb: psnr, .. } = &mut control
+    {
+        *psnr = cdb;
+    }
+    control
+}
+
 /// Target and ceiling of a mode.
 fn rates(control: RateControl) -> (u32, u32) {
     match control {
@@ -266,11 +354,13 @@ const MODES: [(&str, Mode); 5] = [
     ("capped-vbr", Mode::CappedVbr),
     ("capped-quality", Mode::CappedQuality),
 ];
-const CLASSES: [(&str, Class); 4] = [
+const CLASSES: [(&str, Class); 5] = [
     ("live", Class::Live),
     ("record", Class::Record),
     ("snapshot", Class::Snapshot),
     ("best-effort", Class::BestEffort),
+    // As avpucat has it, too.
+    ("besteffort", Class::BestEffort),
 ];
 const OVERLOADS: [(&str, Overload); 5] = [
     ("reject", Overload::Reject),
@@ -297,7 +387,8 @@ mod tests {
     }
 
     fn request(text: &str) -> Reconfigure {
-        parsed(text).expect("a change").request(None)
+        let change = parsed(text).expect("a change");
+        change.request(None).expect("a mode that takes it")
     }
 
     #[test]
@@ -350,9 +441,66 @@ mod tests {
             qp_max: 30,
             psnr_cdb: 3850,
         };
-        assert_eq!(change.request(Some(&now)).rate_control, Some(quality));
+        let found = change.request(Some(&now)).expect("a mode that takes it");
+        assert_eq!(found.rate_control, Some(quality));
         let fixed = RateControl::FixQp { qp: 33 };
         assert_eq!(request("main qp=33").rate_control, Some(fixed));
+    }
+
+    #[test]
+    fn what_has_no_meaning_in_a_mode_is_refused_and_not_left_out() {
+        for (text, expected) in [
+            (
+                "main qp=30 bitrate=800k",
+                "bitrate=800k: expected no rate with fixqp, found bitrate",
+            ),
+            ("main mode=fixqp max=1M", "max=1M: expected no rate"),
+            (
+                "main mode=fixqp qp=20-40",
+                "qp=20-40: expected a constant QP like qp=30 with fixqp, found qp",
+            ),
+            ("main mode=fixqp psnr=38", "psnr=38: expected no quality"),
+            ("main mode=cbr qp=30", "qp=30: expected QP bounds"),
+            ("main mode=cbr max=1M", "max=1M: expected bitrate alone"),
+            ("main mode=cbr psnr=38", "psnr=38: expected no quality"),
+            ("main mode=vbr psnr=38", "psnr=38: expected no quality"),
+            (
+                "main mode=capped-quality bitrate=1M max=2M",
+                "bitrate=1M: expected one rate",
+            ),
+        ] {
+            let error = parsed(text).expect_err(text).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_quality_alone_is_for_a_channel_that_has_one() {
+        let now = |rate_control| ChannelReport {
+            rate_control,
+            ..ChannelReport::default()
+        };
+        let capped = |psnr_max_cdb| RateControl::CappedVbr {
+            bitrate_bps: 500_000,
+            bitrate_max_bps: 900_000,
+            qp_min: 18,
+            qp_max: 40,
+            psnr_max_cdb,
+        };
+        let change = parsed("main psnr=38.5 bitrate=600k").expect("a change");
+        assert!(change.needs_report());
+        let found = change
+            .request(Some(&now(capped(4200))))
+            .expect("it has one");
+        assert_eq!(found.rate_control, Some(capped(3850)));
+        assert_eq!(found.bitrate_bps, 600_000);
+        let none = now(RateControl::FixQp { qp: 30 });
+        let error = parsed("main psnr=38").expect("a change");
+        let error = error.request(Some(&none)).expect_err("it has none");
+        assert_eq!(
+            error.to_string(),
+            "psnr=38: expected no quality with fixqp, found psnr"
+        );
     }
 
     #[test]
@@ -403,6 +551,7 @@ main from packet 7: 640x360 High, FixQp { qp: 0 }, fps 25/2 of 25, gop 50
             "main colour=red",
             "main size=640",
             "main fps=0",
+            "main gop=5 gop=6",
         ] {
             assert!(parsed(text).is_err(), "{text}");
         }
