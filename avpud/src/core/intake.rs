@@ -43,7 +43,7 @@ impl Broker {
             .channel(key)
             .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         if channel.life != Life::Serving {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, TAKES_FRAMES));
         }
         let is_due = frame.force_idr || channel.decimation.is_due();
         let room = if is_due {
@@ -208,7 +208,7 @@ impl Broker {
             .ok_or(Refusal::NoSuchChannel(which.channel))?;
         // Whoever subscribes to a channel that has ended is its reader no more.
         if channel.has_ended() {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, ENCODES));
         }
         if channel.owner != Some(session) && !reads {
             return Err(Refusal::NotOwner(channel.id));
@@ -248,9 +248,18 @@ impl Broker {
     }
 }
 
-pub(super) fn wrong_state(channel: &Channel) -> Refusal {
+/// The channel is in a state in which it is not what it would have to be: one that ...
+pub(super) fn wrong_state(channel: &Channel, expected: &'static str) -> Refusal {
     Refusal::WrongState {
         channel: channel.id,
+        expected,
         state: channel.state().unwrap_or(ChannelState::Configured),
     }
 }
+
+/// What a channel does to whose queue frames may be added.
+pub(super) const TAKES_FRAMES: &str = "takes frames";
+/// What a channel does or will do after which there will be packets.
+pub(super) const ENCODES: &str = "encodes or can go on";
+/// What a channel was that can go on, or become another.
+pub(super) const PAUSED: &str = "was drained with keep and has finished";

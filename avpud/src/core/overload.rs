@@ -11,7 +11,7 @@
 use crate::codec::sei::UserData;
 use crate::core::broker::{Broker, Stage};
 use crate::core::channel::{Channel, Frame, Life};
-use crate::core::intake::wrong_state;
+use crate::core::intake::{TAKES_FRAMES, wrong_state};
 use crate::core::refusal::Refusal;
 use crate::core::sources::Asker;
 use crate::core::time::Micros;
@@ -129,7 +129,7 @@ impl Broker {
             .filter(|channel| channel.is_open())
             .ok_or(Refusal::NoSuchChannel(held.frame.channel))?;
         if channel.life != Life::Serving {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, TAKES_FRAMES));
         }
         let room = channel.room_behind(false)?;
         let number = self.take_in(held.asker, key, held.frame)?;

@@ -47,7 +47,7 @@ impl Broker {
             .channel_mut(key)
             .ok_or(Refusal::NoSuchChannel(wish.channel))?;
         if channel.state() == Some(ChannelState::Failed) {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, "has not failed"));
         }
         let start = channel.start_of(wish.join);
         let asks = wish.join == Join::DemandIdr && start.is_none();

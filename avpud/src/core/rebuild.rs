@@ -8,7 +8,7 @@ use crate::core::broker::{Answer, Broker};
 use crate::core::channel::Life;
 use crate::core::coder::Coder;
 use crate::core::event::{Attach, Guards, Output, SessionKey};
-use crate::core::intake::wrong_state;
+use crate::core::intake::{PAUSED, wrong_state};
 use crate::core::parameters::Parameters;
 use crate::core::pool::Lease;
 use crate::core::refusal::Refusal;
@@ -42,7 +42,7 @@ impl Broker {
         let gone = Refusal::Internal("the channel is gone".to_owned());
         let channel = self.channel(key).ok_or(gone)?;
         if channel.life != (Life::Drained { keep: true }) || channel.rebuilding.is_some() {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, PAUSED));
         }
         self.admit(&parameters, Some(key))?;
         let setup = parameters.setup;

@@ -13,7 +13,7 @@ use crate::core::change;
 use crate::core::channel::{Channel, Life};
 use crate::core::event::{Output, SessionKey};
 use crate::core::format::Format;
-use crate::core::intake::wrong_state;
+use crate::core::intake::{ENCODES, wrong_state};
 use crate::core::parameters::Parameters;
 use crate::core::refusal::Refusal;
 use crate::job::ChannelKey;
@@ -80,8 +80,9 @@ impl Broker {
             channel.life,
             Life::Serving | Life::Draining { .. } | Life::Drained { keep: true }
         );
-        if !encodes {
-            return Err(wrong_state(channel));
+        // What it becomes was decided with what it was when that was asked for.
+        if !encodes || channel.rebuilding.is_some() {
+            return Err(wrong_state(channel, ENCODES));
         }
         Ok(channel)
     }

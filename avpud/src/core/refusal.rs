@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     /// The channel does not take this in its state.
     WrongState {
         channel: ChannelId,
+        /// What it would have to be.
+        expected: &'static str,
         state: ChannelState,
     },
     /// Address zero, or one that is no multiple of the alignment.
@@ -271,9 +273,13 @@ impl fmt::Display for Refusal {
                 f,
                 "expected at most {max} frames under way on one connection, found one more"
             ),
-            Self::WrongState { channel, state } => write!(
+            Self::WrongState {
+                channel,
+                expected,
+                state,
+            } => write!(
                 f,
-                "expected a channel that accepts this, found channel {channel} {}",
+                "expected a channel that {expected}, found channel {channel} {}",
                 word(*state)
             ),
             Self::Unaligned { address, alignment } => write!(

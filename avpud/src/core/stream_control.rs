@@ -15,7 +15,7 @@ use crate::core::channel::Life;
 use crate::core::delivery::PacketPicture;
 use crate::core::event::{Attach, SessionKey};
 use crate::core::format::Format;
-use crate::core::intake::wrong_state;
+use crate::core::intake::{ENCODES, PAUSED, TAKES_FRAMES, wrong_state};
 use crate::core::refusal::Refusal;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
@@ -31,7 +31,7 @@ impl Broker {
         let key = self.owned(session, id)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         if channel.life != Life::Serving {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, TAKES_FRAMES));
         }
         channel.life = Life::Draining { keep: which.keep };
         self.state_changed = true;
@@ -67,7 +67,7 @@ impl Broker {
         let key = self.owned(session, id)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         if channel.life != (Life::Drained { keep: true }) || channel.rebuilding.is_some() {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, PAUSED));
         }
         channel.life = Life::Serving;
         self.state_changed = true;
@@ -82,7 +82,7 @@ impl Broker {
         self.may_change(session, key)?;
         let channel = self.channel(key).ok_or(Refusal::NoSuchChannel(id))?;
         if !matches!(channel.life, Life::Serving | Life::Draining { .. }) {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, "encodes"));
         }
         self.drop_all(key);
         self.finish_channel(key);
@@ -108,7 +108,7 @@ impl Broker {
             Life::Serving | Life::Draining { keep: true } | Life::Drained { keep: true }
         );
         if !goes_on || channel.rebuilding.is_some() {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, ENCODES));
         }
         channel.life = Life::Serving;
         channel.restarts = true;

@@ -5,7 +5,7 @@ use crate::codec::sei::UserData;
 use crate::core::broker::{Answer, Broker};
 use crate::core::channel::{Channel, Frame};
 use crate::core::event::SessionKey;
-use crate::core::intake::wrong_state;
+use crate::core::intake::{ENCODES, wrong_state};
 use crate::core::refusal::Refusal;
 use crate::picture::PictureKind;
 use avpu_proto::limits::USER_DATA_BYTES_MAX;
@@ -31,7 +31,7 @@ impl Broker {
         let key = self.owned(session, id)?;
         let channel = self.channel_mut(key).ok_or(Refusal::NoSuchChannel(id))?;
         if channel.has_ended() {
-            return Err(wrong_state(channel));
+            return Err(wrong_state(channel, ENCODES));
         }
         if wish.payload.0.is_empty() {
             channel.user_data = UserDataDue::default();

@@ -86,7 +86,14 @@ fn a_running_channel_keeps_its_size() {
     let mut world = World::new();
     let (app, channel, address) = world.ready_channel(1);
     let larger = Request::Reconfigure(size(channel, 640, 368));
-    assert_eq!(world.refused(app, larger.clone()), ErrorCode::WRONG_STATE);
+    let Reply::Refused(refusal) = world.ask(app, larger.clone()) else {
+        panic!("expected a refusal");
+    };
+    assert_eq!(refusal.code, ErrorCode::WRONG_STATE);
+    assert_eq!(
+        refusal.sentence,
+        "expected a channel that was drained with keep and has finished, found channel 1 configured"
+    );
     world.submit(app, channel, address);
     pause(&mut world, app, channel);
     assert_eq!(world.refused(app, larger), ErrorCode::WRONG_STATE);
