@@ -64,7 +64,7 @@ impl Parameters {
             rate_control: rate_control_of(rate_control)?,
             rate_tuning: RateTuning {
                 fills: fills(wish.filler, rate_control)?,
-                ..rate_tuning(wish.ip_qp_delta, wish.picture_bytes_max)?
+                ..rate_tuning(&wish, rate_control)?
             },
             gop_length: gop_length(wish.gop_length, fps_out)?,
             stream_count: StreamCount::TWO,
@@ -327,15 +327,20 @@ fn bitrates(average_bps: u32, max_bps: u32) -> Result<(BitRate, BitRate), Refusa
     Ok((average, bitrate(max_bps)?))
 }
 
-pub(super) fn rate_tuning(
-    ip_qp_delta: Option<u8>,
-    picture_bytes_max: u32,
-) -> Result<RateTuning, Refusal> {
-    let idr_finer_by = ip_qp_delta.map(|steps| QpDelta::new(u32::from(steps)));
+fn rate_tuning(wish: &OpenChannel, control: RateControl) -> Result<RateTuning, Refusal> {
+    let picture_bytes_max = wish.picture_bytes_max;
+    let steps = wish.ip_qp_delta;
+    let idr_finer_by = steps.map(|steps| QpDelta::new(u32::from(steps)));
     if (1..PICTURE_BYTES_LEAST).contains(&picture_bytes_max) {
         return Err(Refusal::Invalid(format!(
             "expected at least {PICTURE_BYTES_LEAST} bytes for the largest picture, found {picture_bytes_max}"
         )));
+    }
+    // Nothing is left to keep a picture small with.
+    if picture_bytes_max > 0 && matches!(control, RateControl::FixQp { .. }) {
+        return Err(unsupported(
+            "expected a mode with QP bounds with a largest picture, found a fixed quantiser; 0 takes the limit away",
+        ));
     }
     Ok(RateTuning {
         idr_finer_by: idr_finer_by.transpose().map_err(invalid)?,

@@ -236,6 +236,14 @@ fn what_has_no_meaning_or_does_not_fit_is_refused_and_changes_nothing() {
         ),
         (
             Reconfigure {
+                rate_control: Some(RateControl::FixQp { qp: 30 }),
+                picture_bytes_max: Some(20_000),
+                ..of(channel)
+            },
+            ErrorCode::UNSUPPORTED,
+        ),
+        (
+            Reconfigure {
                 width: 640,
                 ..of(channel)
             },
