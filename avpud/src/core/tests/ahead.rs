@@ -1,5 +1,6 @@
 //! Pictures that are made ready while another channel's is encoded: used as they are, or as if they had never been.
 
+use super::requests::{flush, reset};
 use super::world::{World, config, encoded, frame, small};
 use crate::core::event::{Input, SessionKey};
 use crate::job::{EncodeJob, JobFailure};
@@ -7,7 +8,7 @@ use crate::picture::PictureKind;
 use avpu_proto::reply::Reply;
 use avpu_proto::report::AheadReport;
 use avpu_proto::request::{
-    self, CloseChannel, Flush, OpenChannel, Reconfigure, Request, RequestIdr, Reset, Revoke, Submit,
+    self, CloseChannel, OpenChannel, Reconfigure, Request, RequestIdr, Revoke, Submit,
 };
 use avpu_proto::types::{
     Address, Bytes, ChannelId, Class, FrameRate, Join, LeaseId, Overload, RateControl,
@@ -160,12 +161,7 @@ fn it_stays_ready_whatever_others_do_that_is_not_more_urgent() {
         .world
         .subscribe(reader, first.channel, Join::DemandIdr, 4);
     scene.world.pass(50);
-    scene.ask(
-        first,
-        Request::Flush(Flush {
-            channel: first.channel,
-        }),
-    );
+    scene.ask(first, flush(first.channel));
     assert_eq!(scene.counts(), prepared(1));
 }
 
@@ -244,7 +240,7 @@ fn a_frame_that_is_flushed_superseded_too_old_or_whose_memory_is_taken_back_drop
     };
     let flush = |scene: &mut Scene, camera: Camera| {
         let channel = camera.channel;
-        scene.ask(camera, Request::Flush(Flush { channel }));
+        scene.ask(camera, flush(channel));
     };
     let counts = dropped(&mut Scene::new(), flush);
     assert_eq!((counts.frame_gone, counts.prepared), (1, 1));
@@ -345,7 +341,7 @@ fn user_data_for_idrs_that_comes_later_is_in_the_idr() {
 fn a_reset_of_the_stream_drops_it() {
     let counts = dropped(&mut Scene::new(), |scene, camera| {
         let channel = camera.channel;
-        scene.ask(camera, Request::Reset(Reset { channel }));
+        scene.ask(camera, reset(channel));
         scene.submit(camera);
     });
     // Its frame is dropped, and the next one begins a stream.
@@ -493,10 +489,10 @@ fn live(seed: u32, prepares_ahead: bool) -> (World, Vec<EncodeJob>) {
                 world.ask_later(camera.app, idr);
             }
             20 => {
-                let _ = world.ask_later(camera.app, Request::Flush(Flush { channel }));
+                let _ = world.ask_later(camera.app, flush(channel));
             }
             21 => {
-                let _ = world.ask_later(camera.app, Request::Reset(Reset { channel }));
+                let _ = world.ask_later(camera.app, reset(channel));
             }
             22 => {
                 let wish = Reconfigure {

@@ -31,14 +31,12 @@ impl Scene {
     /// A channel of IDRs whose ring holds few of them.
     fn new() -> Self {
         let mut world = World::new();
-        let app = world.connect(1);
         let wish = OpenChannel {
             ring_bytes: 4096,
             gop_length: 1,
             ..small()
         };
-        let channel = world.open(app, wish).channel;
-        let address = world.lease(app, channel, 1).buffers[0].address;
+        let (app, channel, address) = world.ready_with(1, wish);
         Self {
             world,
             app,

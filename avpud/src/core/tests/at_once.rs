@@ -1,12 +1,13 @@
 //! Everything at once: a lease is revoked, its holder resets, closes and dies, the daemon stops, and the picture that
 //! reads the lease ends in one way or another, in every order. Memory comes back after that end and never before.
 
+use super::requests::reset;
 use super::world::{World, encoded, small};
 use crate::core::event::{Input, SessionKey};
 use crate::job::{EngineId, JobFailure, JobOutcome};
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{CloseChannel, Request, Reset, ReturnLease, Revoke};
+use avpu_proto::request::{CloseChannel, Request, ReturnLease, Revoke};
 use avpu_proto::types::{BufferAccess, ChannelId, LeaseId};
 use std::collections::BTreeMap;
 
@@ -88,7 +89,7 @@ impl Scene {
                 self.world.pass(1);
             }
             Step::Return => self.ask(Request::ReturnLease(ReturnLease { lease })),
-            Step::Reset => self.ask(Request::Reset(Reset { channel })),
+            Step::Reset => self.ask(reset(channel)),
             Step::Close => self.ask(Request::CloseChannel(CloseChannel { channel })),
             Step::Die => {
                 self.dead = true;

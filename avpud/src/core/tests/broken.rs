@@ -57,7 +57,7 @@ fn two_processes_of_one_user_do_not_end_the_daemon_either() {
         let user = 1000;
         let clients = [1, 2].map(|number| {
             let session = world.connect_of(number, user, 44);
-            world.ready_channel_of(session)
+            world.ready_for(session, small())
         });
         for (session, channel, address) in clients.into_iter().cycle().take(40) {
             world.submit(session, channel, address);

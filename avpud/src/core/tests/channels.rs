@@ -1,12 +1,13 @@
 //! Opening, naming, admitting, closing and draining channels.
 
+use super::requests::drain;
 use super::world::{World, config, fixqp, frame, small};
 use crate::core::event::{Input, SessionKey};
 use crate::mem::addr::ByteLen;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{CloseChannel, Drain, OpenChannel, Page, Request};
+use avpu_proto::request::{CloseChannel, OpenChannel, Page, Request};
 use avpu_proto::types::{
     ChannelId, ChannelState, Codec, DropReason, FrameEnd, FrameRate, Join, Profile, RateControl,
     Sequence,
@@ -305,10 +306,7 @@ fn draining_finishes_what_was_accepted_then_ends_the_stream() {
     let reader = world.subscribe(watcher, channel, Join::NextIdr, 8);
     world.submit(app, channel, address);
     world.submit(app, channel, address);
-    let drain = Request::Drain(Drain {
-        channel,
-        keep: false,
-    });
+    let drain = drain(channel, false);
     assert_eq!(world.ask(app, drain.clone()), Reply::Done);
     let code = world.refused(app, Request::Submit(frame(channel, address)));
     assert_eq!(code, ErrorCode::WRONG_STATE);
@@ -344,13 +342,7 @@ fn liveness_is_told_once_for_each_change() {
     for _ in 0..3 {
         world.submit(app, channel, address);
     }
-    world.ask(
-        app,
-        Request::Drain(Drain {
-            channel,
-            keep: false,
-        }),
-    );
+    world.ask(app, drain(channel, false));
     for _ in 0..3 {
         world.finish(1000, 100);
     }

@@ -68,14 +68,12 @@ fn the_next_job_is_started_before_the_last_one_is_reported() {
 fn a_client_that_submits_more_than_it_said_does_not_delay_one_that_keeps_to_its_rate() {
     let mut world = World::new();
     let (camera, channel, address) = world.ready_channel(1);
-    let greedy = world.connect(2);
     let wish = OpenChannel {
         fps: types::FrameRate { num: 1, den: 3600 },
         weight: 100,
         ..small()
     };
-    let flooded = world.open(greedy, wish).channel;
-    let source = world.lease(greedy, flooded, 1).buffers[0].address;
+    let (greedy, flooded, source) = world.ready_with(2, wish);
     for _ in 0..5 {
         world.submit(greedy, flooded, source);
     }
@@ -93,18 +91,11 @@ fn a_client_that_submits_more_than_it_said_does_not_delay_one_that_keeps_to_its_
 #[test]
 fn pictures_of_a_group_are_numbered_and_every_gop_length_th_is_an_idr() {
     let mut world = World::new();
-    let app = world.connect(1);
-    let gop_length = 3;
-    let channel = world
-        .open(
-            app,
-            OpenChannel {
-                gop_length,
-                ..small()
-            },
-        )
-        .channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let wish = OpenChannel {
+        gop_length: 3,
+        ..small()
+    };
+    let (app, channel, address) = world.ready_with(1, wish);
     let mut kinds = Vec::new();
     for _ in 0..7 {
         world.submit(app, channel, address);

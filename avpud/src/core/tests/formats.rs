@@ -1,12 +1,11 @@
 //! Readers are told of another format just before the first packet that has it.
 
+use super::requests::{drain, resume};
 use super::world::{World, small};
 use crate::core::event::SessionKey;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{
-    Drain, OpenChannel, Reconfigure, ReleasePackets, Request, RequestIdr, Resume,
-};
+use avpu_proto::request::{OpenChannel, Reconfigure, ReleasePackets, Request, RequestIdr};
 use avpu_proto::types::{ChannelId, FrameRate, Join, Sequence};
 
 /// What a reader is sent, in order.
@@ -49,25 +48,17 @@ fn encode(world: &mut World, app: SessionKey, channel: ChannelId, count: u32) {
     }
 }
 
-fn change(world: &mut World, app: SessionKey, wish: Reconfigure) {
-    let reply = world.ask(app, Request::Reconfigure(wish));
-    assert!(matches!(reply, Reply::Reconfigured(_)), "{reply:?}");
-}
-
 /// Drains, changes the size and goes on.
 fn resize(world: &mut World, app: SessionKey, channel: ChannelId, (width, height): (u16, u16)) {
-    let keep = true;
-    let drain = Request::Drain(Drain { channel, keep });
-    assert_eq!(world.ask(app, drain), Reply::Done);
+    assert_eq!(world.ask(app, drain(channel, true)), Reply::Done);
     let wish = Reconfigure {
         channel,
         width,
         height,
         ..Reconfigure::default()
     };
-    change(world, app, wish);
-    let resume = Request::Resume(Resume { channel });
-    assert_eq!(world.ask(app, resume), Reply::Done);
+    world.change(app, wish);
+    assert_eq!(world.ask(app, resume(channel)), Reply::Done);
 }
 
 const SMALL: (u16, u16) = (320, 192);
@@ -196,7 +187,7 @@ fn another_frame_rate_is_told_with_the_idr_whose_parameter_sets_say_so() {
         fps: Some(FrameRate { num: 15, den: 1 }),
         ..Reconfigure::default()
     };
-    change(&mut world, app, wish);
+    world.change(app, wish);
     encode(&mut world, app, channel, 1);
     let wish = RequestIdr {
         channel,

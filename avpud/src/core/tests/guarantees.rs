@@ -40,9 +40,7 @@ fn world() -> World {
 }
 
 fn camera(world: &mut World, number: u32, wish: OpenChannel, period_us: u64) -> Camera {
-    let session = world.connect(number);
-    let channel = world.open(session, wish).channel;
-    let address = world.lease(session, channel, 1).buffers[0].address;
+    let (session, channel, address) = world.ready_with(number, wish);
     Camera {
         session,
         channel,

@@ -5,7 +5,7 @@ use crate::core::event::{Input, SessionKey};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::{IdrPromised, Reply};
-use avpu_proto::report::{ChannelReport, ClientReport};
+use avpu_proto::report::ClientReport;
 use avpu_proto::request::{OpenChannel, Page, Request, RequestIdr, Submit};
 use avpu_proto::types::{Address, ChannelId, Join, Sequence};
 
@@ -13,15 +13,12 @@ type Source = (SessionKey, ChannelId, Address);
 
 /// A channel of 25 pictures a second whose own IDRs are far apart.
 fn long_groups(world: &mut World) -> Source {
-    let app = world.connect(1);
     let wish = OpenChannel {
         gop_length: 10_000,
         ring_bytes: 1 << 20,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
-    (app, channel, address)
+    world.ready_with(1, wish)
 }
 
 fn ask(world: &mut World, session: SessionKey, channel: ChannelId) -> IdrPromised {
@@ -41,13 +38,6 @@ fn encode(world: &mut World, (app, channel, address): Source) -> PictureKind {
     let kind = world.finish(1000, 100).kind;
     world.pass(39_000);
     kind
-}
-
-fn report(world: &mut World, asking: SessionKey) -> ChannelReport {
-    match world.ask(asking, Request::Channels(Page::default())) {
-        Reply::Channels(listing) => listing.entries.into_iter().next().expect("one").0,
-        other => panic!("expected channels, found {other:?}"),
-    }
 }
 
 fn clients(world: &mut World, asking: SessionKey) -> Vec<ClientReport> {
@@ -147,7 +137,7 @@ fn readers_that_join_in_one_group_cost_one_idr() {
         assert_eq!(first.kind, avpu_proto::types::PictureKind::Idr);
         assert_eq!(first.sequence, Sequence::new(5));
     }
-    let report = report(&mut world, source.0);
+    let report = world.report(source.0, source.1);
     assert_eq!((report.idr_out, report.idr_demanded), (2, 1));
     // Those that found the IDR there asked for none.
     let asked: u32 = clients(&mut world, source.0)

@@ -68,13 +68,11 @@ fn a_reader_of_a_vanished_owner_gets_the_last_picture_and_the_end() {
 #[test]
 fn a_name_is_free_as_soon_as_its_owner_is_gone() {
     let mut world = World::new();
-    let app = world.connect(1);
     let named = avpu_proto::request::OpenChannel {
         name: "main".into(),
         ..small()
     };
-    let channel = world.open(app, named.clone()).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, named.clone());
     world.submit(app, channel, address);
     world.feed(Input::Closed { session: app });
     let again = world.connect(2);

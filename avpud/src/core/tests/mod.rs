@@ -25,6 +25,7 @@ mod readers;
 mod rebuild;
 mod reconfigure;
 mod regions;
+mod requests;
 mod retiring;
 mod retrying;
 mod revocation;

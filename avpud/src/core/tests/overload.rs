@@ -1,40 +1,29 @@
 //! Frames that find the queue full, and frames that waited too long.
 
+use super::requests::drain;
 use super::world::{World, frame, small};
 use crate::core::event::{Input, SessionKey};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::limits::{QUEUE_MAX, SUBMIT_CREDITS};
 use avpu_proto::reply::Reply;
-use avpu_proto::report::ChannelReport;
-use avpu_proto::request::{
-    CloseChannel, Drain, OpenChannel, Page, Reconfigure, Request, Submit, UserData,
-};
+use avpu_proto::request::{CloseChannel, OpenChannel, Reconfigure, Request, Submit, UserData};
 use avpu_proto::types::{Address, Bytes, ChannelId, DropReason, FrameEnd, FrameNumber, Overload};
 
 /// A connection with a channel of this policy and deadline whose encoder is busy and whose queue is full.
 fn full(overload: Overload, deadline_us: u32) -> (World, SessionKey, ChannelId, Address) {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         overload,
         deadline_us,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     for _ in 0..=QUEUE_MAX {
         world.submit(app, channel, address);
     }
     assert!(world.ends(app).is_empty());
     (world, app, channel, address)
-}
-
-fn report(world: &mut World, app: SessionKey) -> ChannelReport {
-    match world.ask(app, Request::Channels(Page::default())) {
-        Reply::Channels(page) => page.entries[0].0.clone(),
-        other => panic!("expected channels, found {other:?}"),
-    }
 }
 
 fn dropped(world: &mut World, app: SessionKey) -> Vec<(u32, DropReason)> {
@@ -58,7 +47,7 @@ fn reject_refuses_the_frame_that_finds_the_queue_full() {
     let (mut world, app, channel, address) = full(Overload::Reject, 0);
     let code = world.refused(app, Request::Submit(frame(channel, address)));
     assert_eq!(code, ErrorCode::QUEUE_FULL);
-    assert_eq!(report(&mut world, app).submits_refused, 1);
+    assert_eq!(world.report(app, channel).submits_refused, 1);
 }
 
 #[test]
@@ -82,7 +71,7 @@ fn drop_oldest_drops_the_frame_that_waits_longest_and_still_owes_its_key_frame()
     assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
     assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
     assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
-    let report = report(&mut world, app);
+    let report = world.report(app, channel);
     assert_eq!((report.dropped_superseded, report.frames_dropped), (5, 5));
 }
 
@@ -94,19 +83,17 @@ fn drop_newest_accepts_the_frame_and_drops_it_after_the_answer() {
     assert_eq!(number(&last).value(), 5);
     assert_eq!(world.trace, ["reply Submitted", "event SourceReleased"]);
     assert_eq!(dropped(&mut world, app), [(5, DropReason::QueueFull)]);
-    assert_eq!(report(&mut world, app).dropped_queue_full, 1);
+    assert_eq!(world.report(app, channel).dropped_queue_full, 1);
 }
 
 #[test]
 fn of_a_channel_that_wants_the_latest_only_one_frame_waits() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         overload: Overload::LatestOnly,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     for _ in 0..40 {
         world.submit(app, channel, address);
     }
@@ -114,7 +101,7 @@ fn of_a_channel_that_wants_the_latest_only_one_frame_waits() {
     assert_eq!(lost, (1..39).collect::<Vec<u32>>());
     world.finish(1000, 100);
     assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
-    assert_eq!(report(&mut world, app).dropped_superseded, 38);
+    assert_eq!(world.report(app, channel).dropped_superseded, 38);
 }
 
 #[test]
@@ -154,15 +141,9 @@ fn submits_that_wait_take_credits_and_are_checked_before_they_wait() {
 #[test]
 fn submits_that_wait_for_room_that_never_comes_are_refused() {
     let close = |channel| Request::CloseChannel(CloseChannel { channel });
-    let drain = |channel| {
-        Request::Drain(Drain {
-            channel,
-            ..Drain::default()
-        })
-    };
     let ways = [
         (close(ChannelId::new(1)), ErrorCode::NO_SUCH_CHANNEL),
-        (drain(ChannelId::new(1)), ErrorCode::WRONG_STATE),
+        (drain(ChannelId::new(1), false), ErrorCode::WRONG_STATE),
     ];
     for (way, code) in ways {
         let (mut world, app, channel, address) = full(Overload::Wait, 0);
@@ -213,7 +194,7 @@ fn a_frame_past_its_deadline_is_dropped_before_the_encoder_and_nothing_refers_to
     world.submit(app, channel, address);
     let next = world.finish(1000, 100);
     assert_eq!((next.kind, next.gop_index), (PictureKind::P, 3));
-    assert_eq!(report(&mut world, app).dropped_deadline, 2);
+    assert_eq!(world.report(app, channel).dropped_deadline, 2);
 }
 
 #[test]

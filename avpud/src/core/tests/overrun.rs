@@ -5,8 +5,7 @@ use crate::core::event::{Note, SessionKey};
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, TicketDoubtful};
 use avpu_proto::reply::Reply;
-use avpu_proto::report::{ChannelReport, StatusReport};
-use avpu_proto::request::{CloseChannel, Fits, OpenChannel, Page, Reconfigure, Request, Watch};
+use avpu_proto::request::{CloseChannel, Fits, OpenChannel, Reconfigure, Request, Watch};
 use avpu_proto::types::{Address, ChannelId, Class, FrameRate};
 
 /// A picture of these is stated to take 1060 us.
@@ -30,9 +29,7 @@ struct Camera {
 }
 
 fn camera(world: &mut World, number: u32, wish: OpenChannel) -> Camera {
-    let session = world.connect(number);
-    let channel = world.open(session, wish).channel;
-    let source = world.lease(session, channel, 1).buffers[0].address;
+    let (session, channel, source) = world.ready_with(number, wish);
     Camera {
         session,
         channel,
@@ -46,23 +43,6 @@ fn encode(world: &mut World, camera: &Camera, pictures: u32, us: u64) {
         world.pass(1_000_000);
         world.submit(camera.session, camera.channel, camera.source);
         world.finish(us, 100);
-    }
-}
-
-fn report(world: &mut World, camera: &Camera) -> ChannelReport {
-    let page = Request::Channels(Page::default());
-    let Reply::Channels(page) = world.ask(camera.session, page) else {
-        panic!("expected channels");
-    };
-    let mut entries = page.entries.into_iter();
-    let entry = entries.find(|entry| entry.0.channel == camera.channel);
-    entry.expect("it is open").0
-}
-
-fn status(world: &mut World, asker: SessionKey) -> StatusReport {
-    match world.ask(asker, Request::Status) {
-        Reply::Status(status) => status,
-        other => panic!("expected a status, found {other:?}"),
     }
 }
 
@@ -93,7 +73,7 @@ fn pictures_that_are_slow_now_and_then_are_counted_as_stated() {
     }
     encode(&mut world, &camera, 1, 30 * STATED_US);
     assert_eq!(free_us(&mut world, camera.session), free);
-    let report = report(&mut world, &camera);
+    let report = world.report(camera.session, camera.channel);
     assert_eq!((report.overruns, report.ticket_doubtful), (0, false));
     assert_eq!(u64::from(report.p_stated_us), STATED_US);
 }
@@ -107,14 +87,17 @@ fn pictures_that_are_slow_persistently_are_counted_with_what_they_take_until_the
     // Its pictures take 1060 us more, 25 times a second.
     let less = free - free_us(&mut world, camera.session);
     assert!((23_000..=26_600).contains(&less), "{less}");
-    let slow = report(&mut world, &camera);
+    let slow = world.report(camera.session, camera.channel);
     assert!(u64::from(slow.p_us) > 2 * STATED_US * 9 / 10, "{slow:?}");
     assert!((1..=4).contains(&slow.overruns), "{slow:?}");
     assert!(!slow.ticket_doubtful, "nobody else is there");
-    assert_eq!(status(&mut world, camera.session).overruns, slow.overruns);
+    assert_eq!(world.status(camera.session).overruns, slow.overruns);
     encode(&mut world, &camera, 100, STATED_US);
     assert_eq!(free_us(&mut world, camera.session), free);
-    assert_eq!(report(&mut world, &camera).overruns, slow.overruns);
+    assert_eq!(
+        world.report(camera.session, camera.channel).overruns,
+        slow.overruns
+    );
     let noted = |world: &World, longer: bool| {
         let of_cost = world.notes.iter().filter(|note| {
             matches!(note, Note::CostCounted { stated_us, counted_us, .. }
@@ -138,7 +121,7 @@ fn what_was_accepted_stays_and_whose_ticket_is_in_doubt_is_told_once() {
     };
     let live = camera(&mut world, 1, hurried);
     let slow = camera(&mut world, 2, wish(Class::BestEffort, 25));
-    let ticket_us = report(&mut world, &live).ticket_us;
+    let ticket_us = world.report(live.session, live.channel).ticket_us;
     assert_eq!(ticket_us, 2_500);
     encode(&mut world, &slow, 100, 3 * STATED_US);
     let doubt = |doubtful| TicketDoubtful {
@@ -149,10 +132,10 @@ fn what_was_accepted_stays_and_whose_ticket_is_in_doubt_is_told_once() {
     assert_eq!(doubts(&mut world, live.session), [doubt(true)]);
     assert_eq!(doubts(&mut world, watcher), [doubt(true)]);
     assert_eq!(doubts(&mut world, slow.session), []);
-    let doubted = report(&mut world, &live);
+    let doubted = world.report(live.session, live.channel);
     assert!(doubted.ticket_doubtful);
     assert_eq!(doubted.ticket_us, ticket_us, "the promise is what it was");
-    assert_eq!(status(&mut world, watcher).tickets_doubtful, 1);
+    assert_eq!(world.status(watcher).tickets_doubtful, 1);
     // Nothing that is refused below changed anything, and both still encode.
     encode(&mut world, &live, 1, STATED_US);
     encode(&mut world, &slow, 1, 3 * STATED_US);
@@ -168,8 +151,8 @@ fn what_was_accepted_stays_and_whose_ticket_is_in_doubt_is_told_once() {
     world.ask(slow.session, close);
     assert_eq!(doubts(&mut world, live.session), [doubt(false)]);
     assert_eq!(doubts(&mut world, watcher), [doubt(false)]);
-    assert!(!report(&mut world, &live).ticket_doubtful);
-    assert_eq!(status(&mut world, watcher).tickets_doubtful, 0);
+    assert!(!world.report(live.session, live.channel).ticket_doubtful);
+    assert_eq!(world.status(watcher).tickets_doubtful, 0);
     world.open(other, wish(Class::Live, 5));
 }
 
@@ -183,7 +166,7 @@ fn a_channel_may_always_ask_for_less() {
     let live = camera(&mut world, 1, hurried);
     let slow = camera(&mut world, 2, wish(Class::Record, 25));
     encode(&mut world, &slow, 100, 3 * STATED_US);
-    assert!(report(&mut world, &live).ticket_doubtful);
+    assert!(world.report(live.session, live.channel).ticket_doubtful);
     let at = |num| Reconfigure {
         channel: slow.channel,
         fps: Some(FrameRate { num, den: 1 }),

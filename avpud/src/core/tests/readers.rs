@@ -13,15 +13,12 @@ use avpu_proto::types::{Address, ChannelId, Join, PictureKind, Sequence, Subscri
 
 /// A channel with a ring of 4096 bytes and an IDR every ten pictures.
 fn small_ring(world: &mut World) -> (SessionKey, ChannelId, Address) {
-    let app = world.connect(1);
     let wish = OpenChannel {
         ring_bytes: 4096,
         gop_length: 10,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
-    (app, channel, address)
+    world.ready_with(1, wish)
 }
 
 /// Encodes pictures that take about 200 bytes of the ring each, an IDR some more.

@@ -1,12 +1,13 @@
 //! Channels that become ones of another size.
 
+use super::requests::{drain, resume};
 use super::world::{ARENA_LEN, World, frame, small};
 use crate::core::event::SessionKey;
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
-use avpu_proto::reply::{Reconfigured, Reply};
-use avpu_proto::request::{CloseChannel, Drain, Reconfigure, Request, Resume};
+use avpu_proto::reply::Reply;
+use avpu_proto::request::{CloseChannel, Reconfigure, Request};
 use avpu_proto::types::{ChannelId, Join, Profile, Sequence};
 
 fn size(channel: ChannelId, width: u16, height: u16) -> Reconfigure {
@@ -19,16 +20,7 @@ fn size(channel: ChannelId, width: u16, height: u16) -> Reconfigure {
 }
 
 fn pause(world: &mut World, session: SessionKey, channel: ChannelId) {
-    let keep = true;
-    let drain = Request::Drain(Drain { channel, keep });
-    assert_eq!(world.ask(session, drain), Reply::Done);
-}
-
-fn change(world: &mut World, session: SessionKey, wish: Reconfigure) -> Reconfigured {
-    match world.ask(session, Request::Reconfigure(wish)) {
-        Reply::Reconfigured(changed) => changed,
-        other => panic!("expected a changed channel, found {other:?}"),
-    }
+    assert_eq!(world.ask(session, drain(channel, true)), Reply::Done);
 }
 
 #[test]
@@ -43,15 +35,14 @@ fn a_drained_channel_takes_another_size_and_goes_on_for_its_readers() {
     world.packets(viewer);
     world.other_events(viewer);
     let before = world.broker.pool.used_bytes();
-    let changed = change(&mut world, app, size(channel, 640, 368));
+    let changed = world.change(app, size(channel, 640, 368));
     assert_eq!((changed.width, changed.height), (640, 368));
     assert_eq!(changed.effective.source.stored_lines, 368);
     assert_eq!(changed.effective.ring_bytes, reader.ring_bytes);
     assert_eq!(world.rebuilt.len(), 1);
     assert!(world.broker.pool.used_bytes() > before);
 
-    let resume = Request::Resume(Resume { channel });
-    assert_eq!(world.ask(app, resume), Reply::Done);
+    assert_eq!(world.ask(app, resume(channel)), Reply::Done);
     // What was leased for small pictures does not hold a large one.
     let code = world.refused(app, Request::Submit(frame(channel, address)));
     assert_eq!(code, ErrorCode::ADDRESS_OUT_OF_BOUNDS);
@@ -99,7 +90,7 @@ fn a_running_channel_keeps_its_size() {
     assert_eq!(world.refused(app, larger), ErrorCode::WRONG_STATE);
     world.finish(1000, 100);
     // The size that it has is no change.
-    change(&mut world, app, size(channel, 320, 192));
+    world.change(app, size(channel, 320, 192));
     assert!(world.rebuilt.is_empty());
 }
 
@@ -141,7 +132,7 @@ fn a_size_or_profile_that_cannot_be_had_is_refused_and_changes_nothing() {
     assert_eq!(code, ErrorCode::INTERNAL);
     world.feed(crate::core::event::Input::Closed { session: hog });
     assert_eq!(world.broker.pool.used_bytes(), used);
-    world.ask(app, Request::Resume(Resume { channel }));
+    world.ask(app, resume(channel));
     world.submit(app, channel, address);
     assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
 }

@@ -4,7 +4,6 @@ use super::world::{World, frame, small};
 use crate::core::event::SessionKey;
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
-use avpu_proto::reply::{Reconfigured, Reply};
 use avpu_proto::request::{OpenChannel, Reconfigure, Request, Submit};
 use avpu_proto::types::{
     Address, ChannelId, DropReason, FrameEnd, FrameRate, RateControl, Sequence,
@@ -20,21 +19,11 @@ const CBR: RateControl = RateControl::Cbr {
 const TOO_LARGE: u32 = 3000;
 
 fn cbr_channel(world: &mut World, number: u32) -> (SessionKey, ChannelId, Address) {
-    let app = world.connect(number);
     let wish = OpenChannel {
         rate_control: CBR,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
-    (app, channel, address)
-}
-
-fn change(world: &mut World, session: SessionKey, wish: Reconfigure) -> Reconfigured {
-    match world.ask(session, Request::Reconfigure(wish)) {
-        Reply::Reconfigured(changed) => changed,
-        other => panic!("expected a changed channel, found {other:?}"),
-    }
+    world.ready_with(number, wish)
 }
 
 fn of(channel: ChannelId) -> Reconfigure {
@@ -59,7 +48,7 @@ fn a_new_bitrate_acts_from_the_picture_that_is_named_and_brings_no_idr() {
         bitrate_bps: 1_600_000,
         ..of(channel)
     };
-    let changed = change(&mut world, app, wish);
+    let changed = world.change(app, wish);
     assert_eq!(changed.first, Sequence::new(11));
     assert_eq!(changed.clamped, Vec::<String>::new());
     let expected = RateControl::Cbr {
@@ -129,7 +118,7 @@ fn every_mode_can_be_left_for_every_other() {
                     rate_control: Some(mode),
                     ..of(channel)
                 };
-                let changed = change(&mut world, app, wish);
+                let changed = world.change(app, wish);
                 assert_eq!(changed.first, Sequence::new(pictures));
                 world.submit(app, channel, address);
                 let job = world.finish(1000, 2000);
@@ -159,7 +148,7 @@ fn numbers_are_taken_as_near_as_they_may_be_and_said_so() {
         weight: u16::MAX,
         ..of(channel)
     };
-    let changed = change(&mut world, app, wish);
+    let changed = world.change(app, wish);
     let effective = &changed.effective;
     let expected = RateControl::Vbr {
         bitrate_bps: 600_000,
@@ -193,7 +182,7 @@ fn what_was_left_to_the_daemon_follows_along() {
         qp_min: 50,
         ..of(channel)
     };
-    let effective = change(&mut world, app, slower).effective;
+    let effective = world.change(app, slower).effective;
     assert_eq!(effective.fps, FrameRate { num: 10, den: 1 });
     assert_eq!(effective.fps_out, FrameRate { num: 10, den: 1 });
     assert_eq!(effective.gop_length, 20);
@@ -209,7 +198,7 @@ fn what_was_left_to_the_daemon_follows_along() {
 fn what_has_no_meaning_or_does_not_fit_is_refused_and_changes_nothing() {
     let mut world = World::new();
     let (app, channel, address) = cbr_channel(&mut world, 1);
-    let before = change(&mut world, app, of(channel));
+    let before = world.change(app, of(channel));
     let refusals = [
         (
             Reconfigure {
@@ -294,7 +283,7 @@ fn what_has_no_meaning_or_does_not_fit_is_refused_and_changes_nothing() {
     };
     let code = world.refused(app, Request::Reconfigure(faster));
     assert_eq!(code, ErrorCode::NO_CAPACITY);
-    let after = change(&mut world, app, of(channel));
+    let after = world.change(app, of(channel));
     assert_eq!(before, after);
     world.submit(app, channel, address);
     world.finish(1000, 2000);
@@ -311,8 +300,8 @@ fn a_channel_is_changed_by_its_owners_user_and_the_super_user_only() {
     };
     let foreign = world.refused(stranger, Request::Reconfigure(wish.clone()));
     assert_eq!(foreign, ErrorCode::NOT_OWNER);
-    change(&mut world, root, wish.clone());
-    change(&mut world, app, wish);
+    world.change(root, wish.clone());
+    world.change(app, wish);
 }
 
 #[test]
@@ -335,9 +324,9 @@ fn a_larger_group_or_a_smaller_one_acts_at_once() {
         ..of(channel)
     };
     assert_eq!(kinds(&mut world, 6), "Ippppp");
-    change(&mut world, app, length(4));
+    world.change(app, length(4));
     assert_eq!(kinds(&mut world, 7), "IpppIpp");
-    change(&mut world, app, length(10));
+    world.change(app, length(10));
     assert_eq!(kinds(&mut world, 8), "pppppppI");
 }
 
@@ -347,20 +336,20 @@ fn a_stream_that_outgrows_its_level_begins_with_an_idr_and_one_that_shrinks_does
     let (app, channel, address) = cbr_channel(&mut world, 1);
     world.submit(app, channel, address);
     world.finish(1000, 2000);
-    let level = change(&mut world, app, of(channel)).effective.level_idc;
+    let level = world.change(app, of(channel)).effective.level_idc;
     let rate = |bitrate_bps| Reconfigure {
         bitrate_bps,
         ..of(channel)
     };
-    change(&mut world, app, rate(20_000_000));
+    world.change(app, rate(20_000_000));
     world.submit(app, channel, address);
     assert_eq!(world.finish(1000, 2000).kind, PictureKind::Idr);
-    let higher = change(&mut world, app, of(channel)).effective.level_idc;
+    let higher = world.change(app, of(channel)).effective.level_idc;
     assert!(higher > level, "{higher} {level}");
-    change(&mut world, app, rate(400_000));
+    world.change(app, rate(400_000));
     world.submit(app, channel, address);
     assert_eq!(world.finish(1000, 2000).kind, PictureKind::P);
-    let kept = change(&mut world, app, of(channel)).effective.level_idc;
+    let kept = world.change(app, of(channel)).effective.level_idc;
     assert_eq!(kept, higher);
 }
 
@@ -403,27 +392,25 @@ fn of_the_frames_that_are_submitted_as_many_are_encoded_as_wanted() {
         fps_out: Some(FrameRate::default()),
         ..of(channel)
     };
-    let effective = change(&mut world, app, all).effective;
+    let effective = world.change(app, all).effective;
     assert_eq!(effective.fps_out, FrameRate { num: 25, den: 1 });
     assert_eq!(encode(&mut world, 5), "xxxxx");
     let fifth = Reconfigure {
         fps_out: Some(FrameRate { num: 5, den: 1 }),
         ..of(channel)
     };
-    change(&mut world, app, fifth);
+    world.change(app, fifth);
     assert_eq!(encode(&mut world, 10).matches('x').count(), 2);
 }
 
 #[test]
 fn a_frame_that_has_to_be_an_idr_is_encoded_out_of_its_turn() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         fps_out: FrameRate { num: 5, den: 1 },
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.submit(app, channel, address);
     world.finish(1000, 2000);
     let forced = Submit {

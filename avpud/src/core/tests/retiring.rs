@@ -3,7 +3,7 @@
 use super::world::{World, small};
 use crate::core::event::{Guards, Note};
 use avpu_proto::reply::Reply;
-use avpu_proto::report::{LeaseReport, Purpose, StatusReport};
+use avpu_proto::report::{LeaseReport, Purpose};
 use avpu_proto::request::{CloseChannel, Page, Request, ReturnLease};
 
 fn pieces(world: &mut World, session: crate::core::event::SessionKey) -> Vec<LeaseReport> {
@@ -11,13 +11,6 @@ fn pieces(world: &mut World, session: crate::core::event::SessionKey) -> Vec<Lea
         panic!("expected memory");
     };
     memory.leases.entries.into_iter().map(|e| e.0).collect()
-}
-
-fn status(world: &mut World, session: crate::core::event::SessionKey) -> StatusReport {
-    match world.ask(session, Request::Status) {
-        Reply::Status(status) => status,
-        other => panic!("expected the status, found {other:?}"),
-    }
 }
 
 #[test]
@@ -31,7 +24,7 @@ fn a_lease_that_comes_back_intact_is_leased_again() {
     assert_eq!(done, Reply::Done);
     let again = world.lease(app, channel, 1);
     assert_eq!(again.buffers, first.buffers);
-    assert_eq!(status(&mut world, app).quarantined_bytes, 0);
+    assert_eq!(world.status(app).quarantined_bytes, 0);
 }
 
 #[test]
@@ -59,7 +52,7 @@ fn memory_whose_guards_were_overwritten_or_not_seen_is_never_given_out_again() {
         let left = pieces(&mut world, app);
         let quarantined = left.iter().filter(|p| p.purpose == Purpose::Quarantine);
         let bytes: u64 = quarantined.map(|p| u64::from(p.len_bytes)).sum();
-        let told = status(&mut world, app);
+        let told = world.status(app);
         assert_eq!(
             (told.quarantined_bytes, told.guards_broken),
             (bytes, 2 * counted)

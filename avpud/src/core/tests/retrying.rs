@@ -1,12 +1,13 @@
 //! A picture that was too large, and what happens to its channel before the second attempt.
 
+use super::requests::reset;
 use super::world::{World, config, small};
 use crate::core::event::SessionKey;
 use crate::job::{EncodeJob, JobFailure};
 use crate::picture::PictureKind;
 use avpu_proto::event::Event;
 use avpu_proto::reply::{IdrPromised, Reply};
-use avpu_proto::request::{OpenChannel, Request, RequestIdr, Reset, Revoke};
+use avpu_proto::request::{OpenChannel, Request, RequestIdr, Revoke};
 use avpu_proto::types::{
     Address, ChannelId, ChannelState, DropReason, FailReason, FrameEnd, RateControl, Sequence,
 };
@@ -28,9 +29,7 @@ fn encoded(sequence: u32) -> FrameEnd {
 /// A channel whose first picture, an IDR, is delivered, and whose second, a P picture, is in the encoder.
 fn predicted(wish: OpenChannel) -> (World, SessionKey, ChannelId, Address) {
     let mut world = World::with(config());
-    let app = world.connect(1);
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.submit(app, channel, address);
     world.finish(1000, 100);
     world.submit(app, channel, address);
@@ -89,10 +88,7 @@ fn memory_that_was_taken_back_is_not_read_for_a_second_attempt() {
 #[test]
 fn a_picture_of_the_stream_before_a_reset_does_not_begin_the_one_after_it() {
     let (mut world, app, channel, address) = predicted(cbr(40));
-    assert_eq!(
-        world.ask(app, Request::Reset(Reset { channel })),
-        Reply::Done
-    );
+    assert_eq!(world.ask(app, reset(channel)), Reply::Done);
     too_large(&mut world);
     assert!(world.jobs.is_empty(), "nothing of the old stream goes on");
     assert_eq!(world.ends(app), [LOST]);

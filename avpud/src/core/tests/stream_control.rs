@@ -1,32 +1,18 @@
 //! Draining, going on, flushing and beginning anew.
 
+use super::requests::{drain, flush, reset, resume};
 use super::world::{World, frame, small};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, GapReason};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{Drain, Flush, OpenChannel, Request, Reset, Resume};
+use avpu_proto::request::{OpenChannel, Request};
 use avpu_proto::types::{
     ChannelId, ChannelState, DropReason, FrameEnd, Join, Overload, RateControl, Sequence,
 };
 
 fn keep(channel: ChannelId) -> Request {
-    Request::Drain(Drain {
-        channel,
-        keep: true,
-    })
-}
-
-fn resume(channel: ChannelId) -> Request {
-    Request::Resume(Resume { channel })
-}
-
-fn flush(channel: ChannelId) -> Request {
-    Request::Flush(Flush { channel })
-}
-
-fn reset(channel: ChannelId) -> Request {
-    Request::Reset(Reset { channel })
+    drain(channel, true)
 }
 
 #[test]
@@ -144,7 +130,6 @@ fn a_flush_lets_a_drain_end_early() {
 #[test]
 fn after_a_reset_comes_an_idr_with_the_quantiser_of_a_new_channel() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         rate_control: RateControl::Cbr {
             bitrate_bps: 500_000,
@@ -153,8 +138,7 @@ fn after_a_reset_comes_an_idr_with_the_quantiser_of_a_new_channel() {
         },
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     let mut first = None;
     for _ in 0..10 {
         world.submit(app, channel, address);
@@ -188,11 +172,7 @@ fn streams_are_controlled_by_their_owner_only_and_not_when_they_have_ended() {
         assert_eq!(world.refused(other, request), ErrorCode::NOT_OWNER);
     }
     assert_eq!(world.refused(app, resume(channel)), ErrorCode::WRONG_STATE);
-    let end = Drain {
-        channel,
-        keep: false,
-    };
-    world.ask(app, Request::Drain(end));
+    world.ask(app, drain(channel, false));
     for request in [
         keep(channel),
         resume(channel),
@@ -206,13 +186,11 @@ fn streams_are_controlled_by_their_owner_only_and_not_when_they_have_ended() {
 #[test]
 fn a_flush_reaches_frames_that_wait_for_room_and_a_drain_refuses_them() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         overload: Overload::Wait,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     let fill = |world: &mut World, frames: u16| -> Vec<u16> {
         (0..frames)
             .map(|_| world.ask_later(app, Request::Submit(frame(channel, address))))

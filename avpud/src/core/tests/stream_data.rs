@@ -24,13 +24,11 @@ fn holds(bytes: &[u8], text: &[u8]) -> bool {
 #[test]
 fn user_data_rides_with_the_next_frame_or_with_every_idr_until_it_is_taken_back() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         gop_length: 2,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.ask(app, user_data(channel, b"every", true));
     world.submit(app, channel, address);
     world.ask(app, user_data(channel, b"once", false));
@@ -72,13 +70,11 @@ fn user_data_that_does_not_fit_its_message_is_refused() {
 #[test]
 fn a_frame_that_is_left_out_keeps_its_user_data_for_the_next_one() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         fps_out: FrameRate { num: 5, den: 1 },
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.submit(app, channel, address);
     world.finish(1000, 100);
     world.ask(app, user_data(channel, b"once", false));
@@ -117,7 +113,6 @@ fn parameter_sets_are_those_of_the_stream_for_anybody_by_name_and_by_id() {
 #[test]
 fn packets_tell_their_units_their_quality_and_how_full_the_buffer_is() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         access_unit_delimiters: true,
         rate_control: RateControl::Cbr {
@@ -127,8 +122,7 @@ fn packets_tell_their_units_their_quality_and_how_full_the_buffer_is() {
         },
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.subscribe(app, channel, Join::LastIdr, 8);
     world.ask(app, Request::Submit(frame(channel, address)));
     let job = world.jobs.pop_front().expect("a job");

@@ -1,5 +1,6 @@
 //! What the stateful encoder interface of Video4Linux says of a drain that is disturbed, or of nothing.
 
+use super::requests::{drain, flush, reset, resume};
 use super::world::{World, encoded, frame, small};
 use crate::core::event::SessionKey;
 use crate::job::JobFailure;
@@ -7,26 +8,8 @@ use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, Gap, GapReason};
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{
-    Drain, Flush, OpenChannel, Reconfigure, ReleasePackets, Request, Reset, Resume,
-};
+use avpu_proto::request::{OpenChannel, Reconfigure, ReleasePackets, Request};
 use avpu_proto::types::{ChannelId, DropReason, FailReason, FrameEnd, Join, RateControl, Sequence};
-
-fn drain(channel: ChannelId, keep: bool) -> Request {
-    Request::Drain(Drain { channel, keep })
-}
-
-fn resume(channel: ChannelId) -> Request {
-    Request::Resume(Resume { channel })
-}
-
-fn flush(channel: ChannelId) -> Request {
-    Request::Flush(Flush { channel })
-}
-
-fn reset(channel: ChannelId) -> Request {
-    Request::Reset(Reset { channel })
-}
 
 fn larger(channel: ChannelId) -> Request {
     Request::Reconfigure(Reconfigure {
@@ -159,13 +142,11 @@ fn who_waits_for_an_idr_goes_on_waiting_behind_the_mark() {
 #[test]
 fn who_fell_behind_is_told_up_to_the_mark_and_behind_it() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         ring_bytes: 4096,
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     let slow = world.connect(2);
     let subscription = world
         .subscribe(slow, channel, Join::LastIdr, 1)
@@ -294,7 +275,6 @@ fn a_picture_of_a_stream_that_was_reset_is_not_tried_again_in_the_next() {
 #[test]
 fn a_drain_ends_as_it_would_when_a_change_waits_for_its_next_picture() {
     let mut world = World::new();
-    let app = world.connect(1);
     let wish = OpenChannel {
         rate_control: RateControl::Cbr {
             bitrate_bps: 400_000,
@@ -303,8 +283,7 @@ fn a_drain_ends_as_it_would_when_a_change_waits_for_its_next_picture() {
         },
         ..small()
     };
-    let channel = world.open(app, wish).channel;
-    let address = world.lease(app, channel, 1).buffers[0].address;
+    let (app, channel, address) = world.ready_with(1, wish);
     world.subscribe(app, channel, Join::LastIdr, 8);
     world.submit(app, channel, address);
     // It waits for the picture in the encoder, and then there is none that it could act on.

@@ -299,16 +299,26 @@ impl World {
 
     /// A connection with a small channel and one leased buffer.
     pub(super) fn ready_channel(&mut self, number: u32) -> (SessionKey, ChannelId, Address) {
+        self.ready_with(number, small())
+    }
+
+    /// The same with another channel.
+    pub(super) fn ready_with(
+        &mut self,
+        number: u32,
+        wish: OpenChannel,
+    ) -> (SessionKey, ChannelId, Address) {
         let session = self.connect(number);
-        self.ready_channel_of(session)
+        self.ready_for(session, wish)
     }
 
     /// The same for a connection that is there.
-    pub(super) fn ready_channel_of(
+    pub(super) fn ready_for(
         &mut self,
         session: SessionKey,
+        wish: OpenChannel,
     ) -> (SessionKey, ChannelId, Address) {
-        let channel = self.open(session, small()).channel;
+        let channel = self.open(session, wish).channel;
         let leased = self.lease(session, channel, 1);
         let address = leased.buffers.first().expect("one").address;
         (session, channel, address)
