@@ -4,6 +4,7 @@ pub use crate::scratch::Scratch;
 use crate::service::Service;
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -70,6 +71,19 @@ impl Daemon {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.service.pid()
+    }
+
+    /// Memory that is its own, in KiB: neither mapped files nor what it shares.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn anonymous_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+        let words = line.expect("the kernel says so").split_whitespace();
+        let mut numbers = words.filter_map(|word| word.parse().ok());
+        numbers.next().expect("a number")
     }
 
     /// What it wrote to standard error so far.

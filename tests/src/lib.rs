@@ -15,5 +15,6 @@ pub mod scratch;
 pub mod service;
 pub mod skip;
 pub mod stream;
+pub mod unread_log;
 pub mod vectors;
 pub mod world;

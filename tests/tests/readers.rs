@@ -7,15 +7,10 @@ use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
 use avpu_tests::daemon::{Daemon, Scratch, program};
 use avpu_tests::process::Process;
 use avpu_tests::skip::ffmpeg_or_skip;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use avpu_tests::unread_log;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, mkfifo};
-use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use nix::unistd::Pid;
 use std::process::{Command, Stdio};
 
 /// The owner of a channel of small pictures that reads it too.
@@ -73,17 +68,6 @@ fn small(name: &str) -> ChannelConfig {
         .fix_qp(36)
 }
 
-/// Memory of the daemon that is its own: neither mapped files nor what it shares.
-fn anonymous_kib(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let words = line.expect("the kernel says so").split_whitespace();
-    words
-        .skip(1)
-        .find_map(|word| word.parse().ok())
-        .expect("a number")
-}
-
 #[test]
 fn thirty_two_readers_have_no_byte_copied_that_one_has_not() {
     const PICTURES: usize = 20;
@@ -129,7 +113,7 @@ fn thirty_two_readers_have_no_byte_copied_that_one_has_not() {
 fn a_reader_that_is_stopped_beside_an_unread_log_costs_nobody_anything_and_is_told_what_it_missed()
 {
     let scratch = Scratch::new("log-pipe");
-    let (daemon, pipe) = daemon_with_unread_log(&scratch);
+    let (daemon, pipe) = unread_log::start(&scratch, "pace=free");
     let mut camera = Camera::open(&daemon, small("main").ring_bytes(1 << 16));
     let out = daemon.folder().join("out.h264");
     let mut command = Command::new(program("avpucat"));
@@ -155,14 +139,14 @@ fn a_reader_that_is_stopped_beside_an_unread_log_costs_nobody_anything_and_is_to
     for _ in 0..600 {
         camera.encode();
     }
-    let before_kib = anonymous_kib(&daemon);
+    let before_kib = daemon.anonymous_kib();
     let mut bytes = 0;
     for _ in 0..900 {
         // Nothing is missing: what does not follow its predecessor would be a gap.
         bytes += camera.encode().len();
     }
     assert!(bytes > 2 << 16, "{bytes}: the ring went round");
-    let after_kib = anonymous_kib(&daemon);
+    let after_kib = daemon.anonymous_kib();
     assert!(
         after_kib <= before_kib + 128,
         "{before_kib} KiB became {after_kib}"
@@ -226,42 +210,10 @@ fn check_account(shown: &str) -> u32 {
     gaps
 }
 
-/// A pipe of one page that nobody reads, held open.
-fn unread_pipe(path: &Path) -> fs::File {
-    mkfifo(path, Mode::S_IRWXU).expect("a pipe can be made");
-    let pipe = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)
-        .expect("it opens");
-    fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(4096)).expect("it may be small");
-    pipe
-}
-
-/// A daemon whose log is such a pipe, and it is full.
-fn daemon_with_unread_log(scratch: &Scratch) -> (Daemon, fs::File) {
-    let path = scratch.path().join("pipe");
-    let pipe = unread_pipe(&path);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$0\" \"$@\" 2<>\"$LOG_PIPE\""]);
-    shell.arg(program("avpud")).env("LOG_PIPE", &path);
-    let arguments = ["--log-format", "json", "--log-level", "debug"].map(OsStr::new);
-    let daemon = Daemon::start_by(shell, "pace=free", &arguments);
-    let client = Client::connect(daemon.socket()).expect("the daemon takes connections");
-    let mut visits = 0;
-    while client.status().expect("it answers").log_lines_lost < 10 {
-        visits += 1;
-        assert!(visits < 1000, "the pipe is full by now");
-        drop(Client::connect(daemon.socket()).expect("the daemon takes connections"));
-    }
-    (daemon, pipe)
-}
-
 #[test]
 fn a_log_pipe_that_nobody_reads_stops_no_stream() {
     let scratch = Scratch::new("log-pipe");
-    let (daemon, pipe) = daemon_with_unread_log(&scratch);
+    let (daemon, pipe) = unread_log::start(&scratch, "pace=free");
     let mut camera = Camera::open(&daemon, small("main"));
     camera.encode();
     let mut visit = || {
@@ -272,11 +224,11 @@ fn a_log_pipe_that_nobody_reads_stops_no_stream() {
     for _ in 0..600 {
         visit();
     }
-    let before_kib = anonymous_kib(&daemon);
+    let before_kib = daemon.anonymous_kib();
     for _ in 0..400 {
         visit();
     }
-    let after_kib = anonymous_kib(&daemon);
+    let after_kib = daemon.anonymous_kib();
     assert!(
         after_kib <= before_kib + 128,
         "{before_kib} KiB became {after_kib}"

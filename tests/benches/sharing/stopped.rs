@@ -8,16 +8,10 @@ use crate::clock::Ticks;
 use crate::contention::{listen, start};
 use avpu_client::Client;
 use avpu_client::proto::event::Event;
-use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::daemon::{Scratch, program};
 use avpu_tests::process::Process;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use avpu_tests::unread_log;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -30,15 +24,9 @@ const GROWTH_KIB_MAX: u64 = 128;
 
 pub(crate) fn run() {
     let scratch = Scratch::new("unread-log");
-    let (path, _pipe) = unread_pipe(&scratch);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$0\" \"$@\" 2<>\"$LOG_PIPE\""]);
-    shell.arg(program("avpud")).env("LOG_PIPE", &path);
-    let debug = ["--log-level", "debug"].map(OsStr::new);
-    let daemon = Daemon::start_by(shell, "body=pattern,pace=t31,size=64M", &debug);
+    let (daemon, _pipe) = unread_log::start(&scratch, "body=pattern,pace=t31,size=64M");
     let socket = daemon.socket();
     let client = Client::connect(&socket).expect("the daemon takes connections");
-    fill_log(&client, &socket);
     client.watch(true).expect("it may");
     let live = || start(&["live"], &socket, &["640", "360", SECONDS]);
     let first = live();
@@ -60,9 +48,9 @@ pub(crate) fn run() {
     reader.signal(Signal::SIGSTOP);
     let halves = Ticks::every(STOPPED / 2);
     halves.wait();
-    let before_kib = anonymous_kib(&daemon);
+    let before_kib = daemon.anonymous_kib();
     halves.wait();
-    let after_kib = anonymous_kib(&daemon);
+    let after_kib = daemon.anonymous_kib();
     reader.signal(Signal::SIGCONT);
 
     let live = [first, second].map(listen);
@@ -81,36 +69,4 @@ pub(crate) fn run() {
     assert_eq!(lost, [0, 0]);
     assert!(gaps > 0 && lines_lost > 0);
     assert!(after_kib <= before_kib + GROWTH_KIB_MAX);
-}
-
-/// A pipe of one page that nobody reads, held open.
-fn unread_pipe(scratch: &Scratch) -> (std::path::PathBuf, File) {
-    let path = scratch.path().join("pipe");
-    mkfifo(&path, Mode::S_IRWXU).expect("a pipe can be made");
-    let pipe = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(&path)
-        .expect("it opens");
-    fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(4096)).expect("it may be small");
-    (path, pipe)
-}
-
-/// Comes and goes until the log takes no more.
-fn fill_log(client: &Client, socket: &Path) {
-    let is_full = |_| {
-        drop(Client::connect(socket).expect("the daemon takes connections"));
-        client.status().expect("it serves").log_lines_lost > 0
-    };
-    assert!((0..1000).any(is_full), "a pipe has an end");
-}
-
-/// Memory of the daemon that is its own: neither mapped files nor what it shares.
-fn anonymous_kib(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let words = line.expect("the kernel says so").split_whitespace();
-    let mut numbers = words.filter_map(|word| word.parse().ok());
-    numbers.next().expect("a number")
 }
