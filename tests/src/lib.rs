@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod in_process;
 pub mod parser;
 pub mod process;
+pub mod processors;
 pub mod rc;
 pub mod schedule;
 pub mod scratch;

@@ -7,20 +7,13 @@
 mod gap;
 mod parts;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use avpu_tests::processors::Processors;
 
 fn main() {
-    let everywhere = sched_getaffinity(Pid::from_raw(0)).expect("a set of processors");
-    let first = (0..CpuSet::count())
-        .find(|&index| everywhere.is_set(index) == Ok(true))
-        .expect("a processor");
-    let mut one = CpuSet::new();
-    one.set(first).expect("a processor");
-    let pin = |set| sched_setaffinity(Pid::from_raw(0), set).expect("processors to run on");
-    pin(&one);
+    let processors = Processors::allowed();
+    processors.use_one();
     parts::run();
     gap::run("all on one processor");
-    pin(&everywhere);
+    processors.use_all();
     gap::run("on any processor");
 }

@@ -11,8 +11,7 @@ mod peer;
 mod sizes;
 
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use avpu_tests::processors::Processors;
 use peer::{Peer, Role};
 use sizes::Sizes;
 use std::io::{Read, Write};
@@ -44,18 +43,11 @@ fn main() {
          a bare round trip is {} bytes there and {} back, as many as for a frame",
         sizes.asked, sizes.answered
     );
-    let everywhere = sched_getaffinity(Pid::from_raw(0)).expect("a set of processors");
-    let first = (0..CpuSet::count())
-        .find(|&index| everywhere.is_set(index) == Ok(true))
-        .expect("a processor");
-    let mut one = CpuSet::new();
-    one.set(first).expect("a processor");
-    // Processes run where those run that start them.
-    let pin = |set| sched_setaffinity(Pid::from_raw(0), set).expect("processors to run on");
+    let processors = Processors::allowed();
     run("on any processor", sizes);
-    pin(&one);
+    processors.use_one();
     run("all on one processor", sizes);
-    pin(&everywhere);
+    processors.use_all();
 }
 
 /// What is measured.

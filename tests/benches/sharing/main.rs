@@ -15,8 +15,7 @@ mod instant;
 mod rate;
 mod stopped;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use avpu_tests::processors::Processors;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,23 +42,16 @@ fn main() {
 }
 
 fn measure() {
-    let everywhere = sched_getaffinity(Pid::from_raw(0)).expect("a set of processors");
-    let first = (0..CpuSet::count())
-        .find(|&index| everywhere.is_set(index) == Ok(true))
-        .expect("a processor");
-    let mut one = CpuSet::new();
-    one.set(first).expect("a processor");
-    // Processes run where those run that start them.
-    let pin = |set| sched_setaffinity(Pid::from_raw(0), set).expect("processors to run on");
+    let processors = Processors::allowed();
     println!("idle time of the encoder between pictures that wait for it, of a picture's time");
-    pin(&one);
+    processors.use_one();
     idle::run("all on one processor");
-    pin(&everywhere);
+    processors.use_all();
     idle::run("on any processor");
     rate::announce();
-    pin(&one);
+    processors.use_one();
     rate::run("all on one processor");
-    pin(&everywhere);
+    processors.use_all();
     rate::run("on any processor");
     delivery::run();
     contention::run();
