@@ -8,7 +8,7 @@ use crate::core::channel::{Channel, Delivering, FAILURES_MAX, Frame, InFlight, L
 use crate::core::composition::Composition;
 use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
-use crate::core::event::{Note, Output};
+use crate::core::event::{Note, Output, PacketRoom};
 use crate::core::filling::name_filler;
 use crate::core::timer::Timer;
 use crate::job::{
@@ -23,12 +23,7 @@ use avpu_proto::types::{FailReason, FrameEnd, NalUnit};
 /// What becomes of a finished job, decided before the next one is chosen and carried out after.
 enum Settlement {
     /// Into the ring, here.
-    Deliver {
-        tail: u32,
-        position: u32,
-        capacity: ByteLen,
-        filler: ByteLen,
-    },
+    Deliver(PacketRoom),
     /// Encoded, but of no use.
     Discard(FailReason),
     /// Not encoded.
@@ -187,18 +182,10 @@ impl Broker {
         self.offer(key);
         self.start_next();
         match settlement {
-            Settlement::Deliver {
-                tail,
-                position,
-                capacity,
-                filler,
-            } => self.push(Output::Deliver {
+            Settlement::Deliver(room) => self.push(Output::Deliver {
                 job,
                 channel: key,
-                tail,
-                position,
-                capacity,
-                filler,
+                room,
             }),
             Settlement::Discard(reason) => {
                 self.push(Output::Discard { job, channel: key });
@@ -262,12 +249,12 @@ impl Broker {
         let macroblocks = geometry.coded().macroblocks();
         let samples =
             u64::from(geometry.visible().width()) * u64::from(geometry.visible().height());
-        let settlement = Settlement::Deliver {
+        let settlement = Settlement::Deliver(PacketRoom {
             tail: room.tail,
             position: room.position,
             capacity: room.capacity,
             filler: ByteLen::new(filler),
-        };
+        });
         channel.delivering.push_back(Delivering {
             job: flight.job,
             frame: flight.frame,

@@ -289,14 +289,8 @@ pub enum Output {
         job: JobId,
         /// Its channel.
         channel: ChannelKey,
-        /// Store this as the ring's tail first: what lies before it may be overwritten.
-        tail: u32,
-        /// Position of the packet in the ring's endless byte count.
-        position: u32,
-        /// Room for it, contiguous in the ring.
-        capacity: ByteLen,
-        /// Filler data behind it, inside that room.
-        filler: ByteLen,
+        /// Where in the ring.
+        room: PacketRoom,
     },
     /// Give a finished picture's stream buffer back undelivered.
     Discard {
@@ -317,6 +311,19 @@ pub enum Output {
     },
     /// Something worth a log line.
     Note(Note),
+}
+
+/// Where a packet goes in its channel's ring, and what it ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketRoom {
+    /// Store this as the ring's tail first: what lies before it may be overwritten.
+    pub tail: u32,
+    /// Position of the packet in the ring's endless byte count.
+    pub position: u32,
+    /// Room for it, contiguous in the ring.
+    pub capacity: ByteLen,
+    /// Filler data behind it, inside that room.
+    pub filler: ByteLen,
 }
 
 /// What descriptor rides with a reply.

@@ -5,7 +5,9 @@ use super::ring::Ring;
 use super::{End, Server, clock};
 use crate::codec::filler;
 use crate::codec::join::join;
-use crate::core::event::{Attach, CloseReason, Guards, Input, LeaseKey, Output, SessionKey};
+use crate::core::event::{
+    Attach, CloseReason, Guards, Input, LeaseKey, Output, PacketRoom, SessionKey,
+};
 use crate::device::{Caching, Device, Export, guard};
 use crate::driver::Completion;
 use crate::job::{ChannelKey, EncodeJob, JobId, JobOutcome, PictureHeader};
@@ -75,15 +77,6 @@ impl Holdings {
             Attach::Lease(lease) => Ok(self.take_lease(lease)),
         }
     }
-}
-
-/// Where a packet goes in its ring, and what it ends with.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    tail: u32,
-    position: u32,
-    capacity: ByteLen,
-    filler: ByteLen,
 }
 
 impl<D: Device> Server<D> {
@@ -156,20 +149,7 @@ impl<D: Device> Server<D> {
             Output::ReleaseImport { import } => self.release_import(import),
             Output::Prepare(job) => self.prepare(&job),
             Output::Submit(job) => self.submit(&job),
-            Output::Deliver {
-                job,
-                channel,
-                tail,
-                position,
-                capacity,
-                filler,
-            } => {
-                let room = Room {
-                    tail,
-                    position,
-                    capacity,
-                    filler,
-                };
+            Output::Deliver { job, channel, room } => {
                 let len = self.deliver(job, channel, room);
                 // The time that the copy took is part of what the core reports.
                 self.now = clock::now();
@@ -375,7 +355,7 @@ impl<D: Device> Server<D> {
     }
 
     /// Joins header and slice data in the channel's ring, and gives the stream buffer back. `None`: no packet came of it.
-    fn deliver(&mut self, job: JobId, channel: ChannelKey, room: Room) -> Option<ByteLen> {
+    fn deliver(&mut self, job: JobId, channel: ChannelKey, room: PacketRoom) -> Option<ByteLen> {
         let header = self.holdings.take_header(job);
         let len = self.copy(job, channel, header.as_ref(), room);
         self.release(job, channel);
@@ -387,7 +367,7 @@ impl<D: Device> Server<D> {
         job: JobId,
         channel: ChannelKey,
         header: Option<&PictureHeader>,
-        room: Room,
+        room: PacketRoom,
     ) -> Option<ByteLen> {
         let mut copied = 0_u64;
         let ring = self.holdings.ring(channel)?;

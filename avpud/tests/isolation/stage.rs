@@ -302,8 +302,8 @@ impl Stage {
                     };
                     self.engine = Some((job.id, self.now.plus_us(took_us), len));
                 }
-                Output::Deliver { job, capacity, .. } => {
-                    let len = Some(ByteLen::new(capacity.value() / 3 * 2));
+                Output::Deliver { job, room, .. } => {
+                    let len = Some(ByteLen::new(room.capacity.value() / 3 * 2));
                     self.broker.handle(self.now, Input::Delivered { job, len });
                 }
                 _ => {}

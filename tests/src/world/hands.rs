@@ -7,7 +7,9 @@ use crate::world::{WINDOW, WINDOW_LEN};
 use avpu_proto::types::BufferAccess;
 use avpud::codec::filler;
 use avpud::codec::join::join;
-use avpud::core::event::{Attach, Guards, Input, LeaseKey, NotImported, Output, SessionKey};
+use avpud::core::event::{
+    Attach, Guards, Input, LeaseKey, NotImported, Output, PacketRoom, SessionKey,
+};
 use avpud::device::{Caching, Device, guard};
 use avpud::driver::Completion;
 use avpud::hw::cmdlist::AddressWord;
@@ -128,16 +130,8 @@ impl Shell {
             Output::ReleaseImport { import } => self.oracle.released_import(import),
             Output::Prepare(job) => self.prepare(&job),
             Output::Submit(job) => self.start(&job),
-            Output::Deliver {
-                job,
-                channel,
-                tail,
-                position,
-                capacity,
-                filler,
-            } => {
-                let room = (tail, position, capacity);
-                let len = self.deliver(job, channel, room, filler);
+            Output::Deliver { job, channel, room } => {
+                let len = self.deliver(job, channel, room);
                 self.answer(Input::Delivered { job, len });
             }
             Output::Discard { job, channel } => {
@@ -353,13 +347,7 @@ impl Shell {
         self.answer(Input::JobDone { job, outcome });
     }
 
-    fn deliver(
-        &mut self,
-        job: JobId,
-        channel: ChannelKey,
-        (tail, position, capacity): (u32, u32, ByteLen),
-        filler: ByteLen,
-    ) -> Option<ByteLen> {
+    fn deliver(&mut self, job: JobId, channel: ChannelKey, room: PacketRoom) -> Option<ByteLen> {
         let header = self.take_header(job).expect("a picture has its header");
         let mut packet = Vec::new();
         let payload = self.engine.payload(channel, job);
@@ -375,7 +363,7 @@ impl Shell {
                 |at, into| payload.read(at, into),
                 &mut write,
             )?;
-            filler::write(filler.value(), write)
+            filler::write(room.filler.value(), write)
         });
         let is_read = matches!(read, Ok(Ok(())));
         self.trace.record_packet(&packet);
@@ -385,7 +373,7 @@ impl Shell {
         let ring = self.channel(channel).map(|held| Rc::clone(&held.ring));
         let len = ring
             .filter(|_| !fails)
-            .and_then(|ring| ring.write(tail, position, capacity.value(), &packet));
+            .and_then(|ring| ring.write(room.tail, room.position, room.capacity.value(), &packet));
         self.oracle.delivered(job, channel, len);
         len.map(ByteLen::new)
     }

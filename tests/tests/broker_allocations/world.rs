@@ -92,8 +92,8 @@ impl World {
                 }
                 Output::Prepare(_) => self.made_ready += 1,
                 Output::Submit(job) => self.job = Some(job.id),
-                Output::Deliver { job, capacity, .. } => {
-                    let len = Some(ByteLen::new(capacity.value() / 3 * 2));
+                Output::Deliver { job, room, .. } => {
+                    let len = Some(ByteLen::new(room.capacity.value() / 3 * 2));
                     self.broker.handle(self.now, Input::Delivered { job, len });
                 }
                 Output::Event {

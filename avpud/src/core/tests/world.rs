@@ -180,10 +180,10 @@ impl World {
                     self.broker
                         .handle(self.now, Input::LeaseGranted { lease, result });
                 }
-                Output::Deliver { job, capacity, .. } => {
+                Output::Deliver { job, room, .. } => {
                     let fails = core::mem::take(&mut self.delivery_fails);
                     // The header is left out: what matters is that it is not more than there is room for.
-                    let len = ByteLen::new(capacity.value() / 3 * 2);
+                    let len = ByteLen::new(room.capacity.value() / 3 * 2);
                     let len = (!fails).then_some(len);
                     self.broker.handle(self.now, Input::Delivered { job, len });
                 }

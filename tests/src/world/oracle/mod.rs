@@ -155,14 +155,7 @@ impl Oracle {
             Output::RevokeLease { lease, memory } => self.check_take_back(*lease, *memory),
             Output::Note(note) => self.check_note(note),
             Output::Submit(job) => self.check_submit(job),
-            Output::Deliver {
-                job,
-                channel,
-                tail,
-                position,
-                capacity,
-                ..
-            } => self.check_deliver(*job, *channel, *tail, *position, *capacity),
+            Output::Deliver { job, channel, room } => self.check_deliver(*job, *channel, room),
             Output::Close { session, .. } => {
                 assert!(self.sessions.contains(session) || !self.sessions.is_empty());
             }

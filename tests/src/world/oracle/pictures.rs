@@ -4,9 +4,9 @@ use crate::world::oracle::Oracle;
 use crate::world::oracle::view::{InRing, Started};
 use crate::world::seen::Subject;
 use avpu_proto::types::ChannelId;
+use avpud::core::event::PacketRoom;
 use avpud::core::time::Micros;
 use avpud::job::{ChannelKey, EncodeJob, JobId};
-use avpud::mem::addr::ByteLen;
 use avpud::picture::PictureKind;
 
 impl Oracle {
@@ -82,20 +82,14 @@ impl Oracle {
         is_forced
     }
 
-    pub(super) fn check_deliver(
-        &mut self,
-        job: JobId,
-        channel: ChannelKey,
-        tail: u32,
-        position: u32,
-        capacity: ByteLen,
-    ) {
+    pub(super) fn check_deliver(&mut self, job: JobId, channel: ChannelKey, room: &PacketRoom) {
+        let (tail, position, capacity) = (room.tail, room.position, room.capacity.value());
         let view = self.channels.get_mut(&channel).expect("a live channel");
         assert_eq!(view.delivering.replace((job, position)), None);
-        let (ring, room) = (view.ring_bytes, capacity.value());
-        assert!(position % ring + room <= ring, "a packet wraps");
+        let ring = view.ring_bytes;
+        assert!(position % ring + capacity <= ring, "a packet wraps");
         assert!(
-            position.wrapping_add(room).wrapping_sub(tail) <= ring,
+            position.wrapping_add(capacity).wrapping_sub(tail) <= ring,
             "a packet overwrites what is still readable"
         );
         assert!(tail.wrapping_sub(view.tail) < 1 << 31, "the tail goes back");
