@@ -6,6 +6,8 @@ use core::num::NonZeroU32;
 use super::avc::{Headers, Prefix, slice_header};
 use super::gop::{Gop, IdrPicId, Place};
 use super::join::join;
+use super::level::BUFFER_S;
+use super::rate_control::{Controller, Fullness};
 use super::sei::UserData;
 use crate::job::{HEADER_LEN_MAX, PictureHeader};
 use crate::picture::{
@@ -356,4 +358,14 @@ fn whatever_slice_data_follows_a_decoder_reads_header_and_data_as_they_were() {
             }
         }
     }
+}
+
+/// The level is chosen for the buffer that rate control keeps.
+#[test]
+fn the_buffer_that_the_level_is_chosen_for_is_that_of_rate_control() {
+    let setup = setup(640, 360, Coding::HIGH_CABAC);
+    let size_bits = |fullness: Fullness| fullness.size_bits;
+    let kept = Controller::new(&setup).fullness().map(size_bits);
+    let rate = setup.rate_control.max().expect("a rate");
+    assert_eq!(kept, Some(u64::from(rate.bps()) * BUFFER_S));
 }
