@@ -73,7 +73,8 @@ impl Channel {
     }
 
     /// User data (unregistered, SEI) before the next picture that is submitted, or before every IDR from now on. An
-    /// empty payload: none any more.
+    /// empty payload: none any more. Where that picture is dropped or lost it goes with the next one, unless that has its
+    /// own.
     ///
     /// # Errors
     /// When it is longer than `limits::USER_DATA_BYTES_MAX`, or the daemon is gone.

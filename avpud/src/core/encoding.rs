@@ -179,6 +179,9 @@ impl Broker {
                 }
             }
         };
+        if matches!(settlement, Settlement::Discard(_) | Settlement::Fail(_)) {
+            self.hand_on_user_data(key, &flight.frame);
+        }
         self.offer(key);
         self.start_next();
         match settlement {
@@ -320,6 +323,7 @@ impl Broker {
             channel.lose_reference();
             self.state_changed = true;
             self.give_up_if_hopeless(key);
+            self.hand_on_user_data(key, &frame);
             self.fail_frame(key, &frame, FailReason::Overflow);
             self.finish_channel(key);
             return;

@@ -40,6 +40,13 @@ pub(super) struct HeldSubmit {
     user_data: Option<UserData>,
 }
 
+impl HeldSubmit {
+    /// The user data that was meant for its frame.
+    pub(super) const fn user_data_mut(&mut self) -> &mut Option<UserData> {
+        &mut self.user_data
+    }
+}
+
 impl Channel {
     /// What its policy makes of one more frame.
     pub(super) fn room(&self) -> Result<Room, Refusal> {
@@ -182,6 +189,10 @@ impl Broker {
     pub(super) fn drop_frame(&mut self, key: ChannelKey, frame: &Frame, reason: DropReason) {
         if let Some(channel) = self.channel_mut(key) {
             channel.stats.count_drop(reason);
+        }
+        // Whoever flushes wants nothing of what waited.
+        if reason != DropReason::Flushed {
+            self.hand_on_user_data(key, frame);
         }
         self.end_frame(key, frame, FrameEnd::Dropped(reason));
     }

@@ -100,6 +100,7 @@ impl Broker {
         let flight = channel.in_flight.take()?;
         self.note_progress(EngineId::VIDEO, lost.channel);
         self.account_loss(lost.channel, None);
+        self.hand_on_user_data(lost.channel, &flight.frame);
         self.offer(lost.channel);
         Some(flight.frame)
     }

@@ -1,4 +1,7 @@
 //! What goes with pictures beside their slice data: user data inside the stream, parameter sets outside of it.
+//!
+//! Who marks one picture in a recording wants the mark in the file: where the picture is dropped or lost, the mark goes
+//! with the next one. Who marks each of them wants no mark at another picture: so the newer one stays.
 
 use crate::codec::avc::Prefix;
 use crate::codec::sei::UserData;
@@ -7,11 +10,12 @@ use crate::core::channel::{Channel, Frame};
 use crate::core::event::SessionKey;
 use crate::core::intake::{ENCODES, wrong_state};
 use crate::core::refusal::Refusal;
+use crate::job::ChannelKey;
 use crate::picture::PictureKind;
 use avpu_proto::limits::USER_DATA_BYTES_MAX;
 use avpu_proto::reply::{ParameterSetBytes, Reply};
 use avpu_proto::request;
-use avpu_proto::types::Bytes;
+use avpu_proto::types::{Bytes, FrameNumber};
 
 /// User data that a channel still has to say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +72,34 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// A frame will not be in the stream, by no wish of its submitter: the user data that was meant for it goes with the
+    /// next one, unless that has its own.
+    pub(super) fn hand_on_user_data(&mut self, key: ChannelKey, frame: &Frame) {
+        if let (Some(data), Some(channel)) = (frame.user_data, self.channel_mut(key)) {
+            channel.hand_on(data, frame.number);
+        }
+    }
+}
+
 impl Channel {
+    /// Frames come in this order: the queue, those that wait for room in it, the one that is submitted next.
+    fn hand_on(&mut self, data: UserData, from: FrameNumber) {
+        let follows = |frame: &&mut Frame| {
+            let distance = frame.number.value().wrapping_sub(from.value());
+            (1..=u32::MAX / 2).contains(&distance)
+        };
+        let queued = self.queue.iter_mut().find(follows);
+        let next = match queued {
+            Some(frame) => &mut frame.user_data,
+            None => match self.held.front_mut() {
+                Some(held) => held.user_data_mut(),
+                None => &mut self.user_data.next,
+            },
+        };
+        next.get_or_insert(data);
+    }
+
     /// The user data that was meant for the frame that is submitted now.
     pub(super) const fn take_user_data(&mut self) -> Option<UserData> {
         self.user_data.next.take()

@@ -1,12 +1,15 @@
 //! User data, delimiters, parameter sets out of band, and what packets say of themselves.
 
+use super::requests::flush;
 use super::world::{World, frame, small};
-use crate::job::{EncodedPicture, JobOutcome, PictureStats};
+use crate::core::event::SessionKey;
+use crate::job::{EncodedPicture, JobFailure, JobOutcome, PictureStats};
 use crate::mem::addr::ByteLen;
 use avpu_proto::error::ErrorCode;
+use avpu_proto::limits::QUEUE_MAX;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{OpenChannel, ParameterSets, Request, UserData};
-use avpu_proto::types::{Bytes, ChannelId, FrameRate, Join, RateControl};
+use avpu_proto::types::{Address, Bytes, ChannelId, FrameRate, Join, Overload, RateControl};
 
 fn user_data(channel: ChannelId, text: &[u8], every_idr: bool) -> Request {
     Request::UserData(UserData {
@@ -83,6 +86,130 @@ fn a_frame_that_is_left_out_keeps_its_user_data_for_the_next_one() {
     }
     let job = world.finish(1000, 100);
     assert!(holds(job.header.bytes(), b"once"));
+}
+
+/// A channel whose first picture is in the encoder. What happens to the second frame, for which there is a message, is up
+/// to `what`; answers the numbers of the pictures after it, from 1 on, that have the message.
+fn found_after(
+    wish: OpenChannel,
+    what: impl Fn(&mut World, SessionKey, ChannelId, Address),
+) -> Vec<usize> {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_with(1, wish);
+    world.submit(app, channel, address);
+    what(&mut world, app, channel, address);
+    (1..=4)
+        .filter(|_| {
+            if world.jobs.is_empty() {
+                world.submit(app, channel, address);
+            }
+            holds(world.finish(1000, 100).header.bytes(), b"once")
+        })
+        .collect()
+}
+
+#[test]
+fn user_data_of_a_frame_that_is_dropped_or_lost_goes_with_the_next_one() {
+    let once = |world: &mut World, app, channel| {
+        world.ask(app, user_data(channel, b"once", false));
+    };
+    let overload = |overload| OpenChannel {
+        overload,
+        ..small()
+    };
+    let lost = found_after(small(), |world, app, channel, address| {
+        once(world, app, channel);
+        world.submit(app, channel, address);
+        world.finish(1000, 100);
+        world.submit(app, channel, address);
+        world.fail(JobFailure::ErrorFill { status: 1 });
+    });
+    assert_eq!(lost, [1], "lost in the encoder");
+    let reset = found_after(small(), |world, app, channel, address| {
+        once(world, app, channel);
+        world.submit(app, channel, address);
+        world.finish(1000, 100);
+        world.hang_and_reset(true);
+    });
+    assert_eq!(reset, [1], "lost with a reset");
+    let superseded = overload(Overload::LatestOnly);
+    let superseded = found_after(superseded, |world, app, channel, address| {
+        once(world, app, channel);
+        world.submit(app, channel, address);
+        world.submit(app, channel, address);
+        world.finish(1000, 100);
+    });
+    assert_eq!(superseded, [1], "superseded");
+    let newest = found_after(
+        overload(Overload::DropNewest),
+        |world, app, channel, address| {
+            for _ in 0..QUEUE_MAX {
+                world.submit(app, channel, address);
+            }
+            once(world, app, channel);
+            world.submit(app, channel, address);
+            for _ in 0..=QUEUE_MAX {
+                world.finish(1000, 100);
+            }
+        },
+    );
+    assert_eq!(newest, [1], "for want of room");
+    let late = OpenChannel {
+        deadline_us: 10_000,
+        ..small()
+    };
+    let late = found_after(late, |world, app, channel, address| {
+        once(world, app, channel);
+        world.submit(app, channel, address);
+        world.finish(10_001, 100);
+    });
+    assert_eq!(late, [1], "too late");
+}
+
+#[test]
+fn user_data_that_is_handed_on_gives_way_to_newer_and_is_flushed_with_its_frame() {
+    let latest = OpenChannel {
+        overload: Overload::LatestOnly,
+        ..small()
+    };
+    let newer = found_after(latest, |world, app, channel, address| {
+        world.ask(app, user_data(channel, b"once", false));
+        world.submit(app, channel, address);
+        world.ask(app, user_data(channel, b"newer", false));
+        world.submit(app, channel, address);
+        world.finish(1000, 100);
+        assert!(holds(world.finish(1000, 100).header.bytes(), b"newer"));
+    });
+    assert_eq!(newer, [0; 0]);
+    let flushed = found_after(small(), |world, app, channel, address| {
+        world.ask(app, user_data(channel, b"once", false));
+        world.submit(app, channel, address);
+        world.ask(app, flush(channel));
+        world.finish(1000, 100);
+    });
+    assert_eq!(flushed, [0; 0]);
+}
+
+#[test]
+fn user_data_reaches_a_frame_that_waits_for_room_before_one_that_is_still_to_come() {
+    let mut world = World::new();
+    let wish = OpenChannel {
+        overload: Overload::Wait,
+        deadline_us: 10_000,
+        ..small()
+    };
+    let (app, channel, address) = world.ready_with(1, wish);
+    for _ in 0..QUEUE_MAX {
+        world.submit(app, channel, address);
+    }
+    world.ask(app, user_data(channel, b"once", false));
+    world.submit(app, channel, address);
+    // This one waits for room, which there is when all before it are too late.
+    world.ask_later(app, Request::Submit(frame(channel, address)));
+    world.finish(10_001, 100);
+    assert!(holds(world.finish(1000, 100).header.bytes(), b"once"));
+    world.submit(app, channel, address);
+    assert!(!holds(world.finish(1000, 100).header.bytes(), b"once"));
 }
 
 #[test]
