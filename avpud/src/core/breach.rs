@@ -5,7 +5,8 @@
 //! were told before ([`overrun`](super::overrun)).
 
 use crate::core::broker::Broker;
-use crate::core::event::{Note, SessionKey};
+use crate::core::event::SessionKey;
+use crate::core::note::Note;
 use crate::core::time::Micros;
 use crate::job::ChannelKey;
 use avpu_proto::event::{Event, TicketBreached};

@@ -8,8 +8,9 @@ use crate::core::channel::{Channel, Delivering, FAILURES_MAX, Frame, InFlight, L
 use crate::core::composition::Composition;
 use crate::core::delivery::PacketPicture;
 use crate::core::engine::Run;
-use crate::core::event::{Note, Output, PacketRoom};
+use crate::core::event::{Output, PacketRoom};
 use crate::core::filling::name_filler;
+use crate::core::note::Note;
 use crate::core::timer::Timer;
 use crate::job::{
     ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome, PictureHeader,

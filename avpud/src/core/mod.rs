@@ -32,6 +32,7 @@ mod intake;
 mod keyframe;
 mod leasing;
 mod liveness;
+pub mod note;
 mod number;
 mod opening;
 mod outlook;

@@ -9,7 +9,8 @@
 use crate::core::admission;
 use crate::core::broker::Broker;
 use crate::core::channel::Channel;
-use crate::core::event::{Note, SessionKey};
+use crate::core::event::SessionKey;
+use crate::core::note::Note;
 use crate::core::outlook::promise_of;
 use crate::core::schedule::{self, Promise, Work};
 use crate::job::ChannelKey;

@@ -4,7 +4,8 @@
 //! only then the memory may be leased again, or never, when something wrote where nobody may.
 
 use crate::core::broker::Broker;
-use crate::core::event::{Guards, Note, Peer};
+use crate::core::event::{Guards, Peer};
+use crate::core::note::Note;
 use crate::core::pool::Lease;
 use crate::mem::addr::PhysRange;
 

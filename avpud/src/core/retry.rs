@@ -6,7 +6,7 @@
 
 use crate::core::broker::Broker;
 use crate::core::channel::{Frame, InFlight, Life};
-use crate::core::event::Note;
+use crate::core::note::Note;
 use crate::job::ChannelKey;
 use avpu_proto::types::DropReason;
 

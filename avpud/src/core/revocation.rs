@@ -11,7 +11,8 @@
 //! nothing writes to it any more. What a client had registered of other allocators waits [likewise](super::regions).
 
 use crate::core::broker::{Answer, Broker};
-use crate::core::event::{Ending, LeaseKey, Note, Output, Peer, SessionKey};
+use crate::core::event::{LeaseKey, Output, Peer, SessionKey};
+use crate::core::note::{Ending, Note};
 use crate::core::pool::{Lease, NotHeld};
 use crate::core::refusal::Refusal;
 use crate::core::sources::{Asker, Holder, Possession, SourceLease};

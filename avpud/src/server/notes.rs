@@ -2,7 +2,8 @@
 //! not hide what goes wrong.
 
 use super::Server;
-use crate::core::event::{Ending, Note, Peer};
+use crate::core::event::Peer;
+use crate::core::note::{Ending, Note};
 use crate::device::Device;
 use avpu_proto::version::Reason;
 use slog::{error, info, warn};

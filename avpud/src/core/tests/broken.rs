@@ -1,7 +1,8 @@
 //! An engine that fails for everybody, one that fails for somebody, and one that does not stop.
 
 use super::world::{SMALL_BYTES, World, small};
-use crate::core::event::{Input, Note, SessionKey};
+use crate::core::event::{Input, SessionKey};
+use crate::core::note::Note;
 use crate::job::{EngineId, JobFailure};
 use avpu_proto::reply::Reply;
 use avpu_proto::report::Purpose;

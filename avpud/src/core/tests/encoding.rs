@@ -1,7 +1,8 @@
 //! Frames through the engine: order, references, failures, recovery.
 
 use super::world::{SMALL_BYTES, World, encoded, frame, small};
-use crate::core::event::{Input, Note};
+use crate::core::event::Input;
+use crate::core::note::Note;
 use crate::job::{EngineId, JobFailure};
 use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;

@@ -1,7 +1,8 @@
 //! What fits, what does not and why, and the promises to those that are open.
 
 use super::world::{World, small};
-use crate::core::event::{Note, SessionKey};
+use crate::core::event::SessionKey;
+use crate::core::note::Note;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;

@@ -1,7 +1,8 @@
 //! What an operator finds in the log about rights: who wanted what, and every phase of taking memory back.
 
 use super::world::{World, config, frame, small};
-use crate::core::event::{Ending, Input, LeaseKey, Note, Peer, SessionKey};
+use crate::core::event::{Input, LeaseKey, Peer, SessionKey};
+use crate::core::note::{Ending, Note};
 use crate::core::role::Members;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::Reply;

@@ -1,7 +1,8 @@
 //! Pictures that take longer than the device states: what is counted, who is told, what is still admitted.
 
 use super::world::World;
-use crate::core::event::{Note, SessionKey};
+use crate::core::event::SessionKey;
+use crate::core::note::Note;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::{Event, TicketDoubtful};
 use avpu_proto::reply::Reply;

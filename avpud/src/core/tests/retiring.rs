@@ -1,7 +1,8 @@
 //! Memory that comes back with or without signs that something wrote beyond it.
 
 use super::world::{World, small};
-use crate::core::event::{Guards, Note};
+use crate::core::event::Guards;
+use crate::core::note::Note;
 use avpu_proto::reply::Reply;
 use avpu_proto::report::{LeaseReport, Purpose};
 use avpu_proto::request::{CloseChannel, Page, Request, ReturnLease};

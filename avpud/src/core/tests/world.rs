@@ -2,9 +2,8 @@
 
 use crate::core::Broker;
 use crate::core::config::BrokerConfig;
-use crate::core::event::{
-    Attach, Guards, ImportKey, Input, NotImported, Note, Output, Peer, SessionKey,
-};
+use crate::core::event::{Attach, Guards, ImportKey, Input, NotImported, Output, Peer, SessionKey};
+use crate::core::note::Note;
 use crate::core::time::Micros;
 use crate::job::{
     ChannelKey, EncodeJob, EncodedPicture, EngineId, JobFailure, JobId, JobOutcome, PictureStats,
