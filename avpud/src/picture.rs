@@ -153,9 +153,6 @@ impl Coding {
 }
 
 impl BitRate {
-    /// One bit a second.
-    pub const LEAST: Self = Self(NonZeroU32::MIN);
-
     /// `bps` bits per second.
     pub fn new(bps: u32) -> Result<Self, PictureError> {
         NonZeroU32::new(bps).map(Self).ok_or(PictureError::BitRate)

@@ -199,14 +199,6 @@ impl Ring {
         })
     }
 
-    /// The oldest readable IDR with this number or a later one.
-    #[cfg(test)]
-    pub(super) fn idr_from(&self, sequence: Sequence) -> Option<&RingPacket> {
-        self.packets.iter().find(|packet| {
-            packet.picture.kind == PictureKind::Idr && !precedes(packet.sequence, sequence)
-        })
-    }
-
     /// The newest readable IDR, if it and what follows it take at most `bytes`.
     pub(super) fn last_idr_within(&self, bytes: u32) -> Option<&RingPacket> {
         let mut taken = 0_u64;
@@ -384,9 +376,6 @@ mod tests {
         assert_eq!(found(ring.packet(Sequence::new(99))), Some(99));
         assert_eq!(found(ring.last_idr_within(2000)), Some(90));
         assert_eq!(found(ring.last_idr_within(1999)), None);
-        assert_eq!(found(ring.idr_from(Sequence::new(3))), Some(80));
-        assert_eq!(found(ring.idr_from(Sequence::new(81))), Some(90));
-        assert_eq!(found(ring.idr_from(Sequence::new(91))), None);
     }
 
     #[test]

@@ -45,11 +45,6 @@ impl CommandList {
         &self.words
     }
 
-    /// The list made of these words.
-    pub const fn from_words(words: [u32; WORDS]) -> Self {
-        Self { words }
-    }
-
     /// Sets a field.
     pub fn set(&mut self, field: Field, value: u32) -> Result<(), ListError> {
         let word = &mut self.words[usize::from(field.word())];

@@ -88,7 +88,6 @@ pub enum Ep3Bank {
 /// Where everything lies inside a channel's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelLayout {
-    reconstruction: ReconstructionLayout,
     stream: StreamLayout,
     ep3: Span,
     ring: Span,
@@ -192,7 +191,6 @@ impl ChannelLayout {
             append(&mut end, stream.len.value(), OBJECT_ALIGNMENT)?;
         }
         Ok(Self {
-            reconstruction,
             stream,
             ep3,
             ring,
@@ -212,19 +210,9 @@ impl ChannelLayout {
         })
     }
 
-    /// Bytes a channel's memory must have, a multiple of [`Self::alignment`].
+    /// Bytes a channel's memory must have, a multiple of [`RING_SLOT_LEN_BYTES`].
     pub fn len_bytes(&self) -> ByteLen {
         self.len
-    }
-
-    /// What the start of a channel's memory must be a multiple of.
-    pub fn alignment(&self) -> Alignment {
-        ALIGNMENT
-    }
-
-    /// The parts of each of the two reconstructed pictures.
-    pub fn reconstruction(&self) -> ReconstructionLayout {
-        self.reconstruction
     }
 
     /// The parts of each stream buffer.
@@ -240,17 +228,6 @@ impl ChannelLayout {
     /// The ring of command lists.
     pub fn ring(&self) -> Span {
         self.ring
-    }
-
-    /// One command list of the ring.
-    pub fn ring_slot(&self, index: u32) -> Result<Span, LayoutError> {
-        element(
-            self.ring.offset,
-            index,
-            RING_SLOTS,
-            RING_SLOT_LEN_BYTES,
-            RING_SLOT_LEN_BYTES,
-        )
     }
 
     /// All banks of rate control tables.

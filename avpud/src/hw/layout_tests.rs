@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::layout::{ChannelLayout, Ep3Bank, LayoutError, Parity, RING_SLOTS, StreamLayout};
+use super::layout::{ChannelLayout, Ep3Bank, LayoutError, Parity, StreamLayout};
 use super::layout::{ReconstructionLayout, Span};
 use crate::mem::{ByteLen, PhysAddr, PhysRange};
 use crate::picture::{
@@ -142,12 +142,7 @@ fn spans(layout: &ChannelLayout) -> Vec<(String, Span)> {
             layout.ep3_bank(bank).expect("a bank"),
         ));
     }
-    for index in 0..RING_SLOTS {
-        all.push((
-            format!("slot {index}"),
-            layout.ring_slot(index).expect("a slot"),
-        ));
-    }
+    all.push(("command lists".to_owned(), layout.ring()));
     for index in 0..layout.stream_count() {
         all.push((
             format!("stream {index}"),
@@ -214,7 +209,6 @@ fn a_lease_that_is_short_or_misaligned_is_refused() {
         })
     );
     assert!(layout.stream(2).is_err());
-    assert!(layout.ring_slot(19).is_err());
 }
 
 #[test]

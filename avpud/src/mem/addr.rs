@@ -46,11 +46,6 @@ pub enum AddressError {
         /// Where the range would start.
         start: u32,
     },
-    /// The alignment is zero or not a power of two.
-    NotPowerOfTwo {
-        /// What was asked for, in bytes.
-        alignment: u32,
-    },
     /// An address or offset that is not a multiple of what it must be.
     Unaligned {
         /// The address or offset, in bytes.
@@ -191,16 +186,7 @@ impl TryFrom<usize> for ByteLen {
 }
 
 impl Alignment {
-    /// An alignment of `bytes`, which must be a power of two.
-    pub const fn new(bytes: u32) -> Result<Self, AddressError> {
-        if bytes.is_power_of_two() {
-            Ok(Self(bytes))
-        } else {
-            Err(AddressError::NotPowerOfTwo { alignment: bytes })
-        }
-    }
-
-    /// An alignment known when the program is compiled; a wrong one does not compile.
+    /// An alignment of `bytes`, known when the program is compiled; a wrong one does not compile.
     ///
     /// # Panics
     /// When `bytes` is not a power of two: use it in `const` items only.
@@ -364,9 +350,6 @@ impl fmt::Display for AddressError {
             Self::Empty { start } => {
                 write!(f, "expected at least one byte at 0x{start:08x}, found none")
             }
-            Self::NotPowerOfTwo { alignment } => {
-                write!(f, "expected a power of two as alignment, found {alignment}")
-            }
             Self::Unaligned { address, alignment } => {
                 write!(f, "expected a multiple of {alignment}, found 0x{address:x}")
             }
@@ -457,17 +440,6 @@ mod tests {
         assert!(PhysAddr::new(0xffff_f001).align_up(page).is_err());
         assert!(PhysAddr::new(0x2000).is_aligned(page));
         assert!(!PhysAddr::new(0x2004).is_aligned(page));
-    }
-
-    #[test]
-    fn an_alignment_is_a_power_of_two() {
-        for bytes in [0, 3, 24, u32::MAX] {
-            assert_eq!(
-                Alignment::new(bytes),
-                Err(AddressError::NotPowerOfTwo { alignment: bytes })
-            );
-        }
-        assert_eq!(Alignment::new(256).map(Alignment::value), Ok(256));
     }
 
     #[test]

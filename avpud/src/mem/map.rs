@@ -130,17 +130,6 @@ impl MappedRegion {
         // as long as `self`.
         Ok(u32::from_le(unsafe { word.read_volatile() }))
     }
-
-    /// Writes one little-endian word in a single access.
-    ///
-    /// # Errors
-    /// When the word does not lie inside or is not aligned.
-    pub fn write_word(&self, offset: RegionOffset, value: u32) -> Result<(), AddressError> {
-        let word = self.mapping.word(offset)?;
-        // SAFETY: as in `read_word`; the mapping is writable.
-        unsafe { word.write_volatile(value.to_le()) };
-        Ok(())
-    }
 }
 
 impl RingMapping {
@@ -150,18 +139,6 @@ impl RingMapping {
     /// What the kernel says; `EINVAL` when `len` is zero.
     pub fn new(fd: BorrowedFd<'_>, len: ByteLen) -> io::Result<Self> {
         Mapping::new(fd, 0, len, MapFlags::empty()).map(|mapping| Self { mapping })
-    }
-
-    /// Bytes in it.
-    #[must_use]
-    pub fn len(&self) -> ByteLen {
-        self.mapping.len
-    }
-
-    /// Never: a mapping has at least one byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.mapping.len == ByteLen::ZERO
     }
 
     /// Copies in.
@@ -444,14 +421,11 @@ mod tests {
     fn words_are_little_endian_aligned_and_inside() {
         let file = memory(PAGE);
         let region = region(&file, 256, 256);
-        region.write_word(at(4), 0x1122_3344).expect("word");
-        let mut seen = [0; 4];
-        file.read_exact_at(&mut seen, 260).expect("file");
-        assert_eq!(seen, [0x44, 0x33, 0x22, 0x11]);
+        file.write_all_at(&[0x44, 0x33, 0x22, 0x11], 260)
+            .expect("file");
         assert_eq!(region.read_word(at(4)), Ok(0x1122_3344));
         for wrong in [1, 2, 3, 253, 256, u32::MAX] {
             assert!(region.read_word(at(wrong)).is_err());
-            assert!(region.write_word(at(wrong), 1).is_err());
         }
     }
 

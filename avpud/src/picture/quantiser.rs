@@ -64,11 +64,6 @@ impl QpRange {
         self.max
     }
 
-    /// The quantiser in the range that is nearest to `qp`.
-    pub fn clamp(self, qp: Qp) -> Qp {
-        qp.clamp(self.min, self.max)
-    }
-
     /// The quantiser in the range that is nearest to `qp`, which may be any number.
     pub fn clamp_i32(self, qp: i32) -> Qp {
         let low = i32::from(self.min.0);

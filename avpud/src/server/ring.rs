@@ -57,12 +57,6 @@ impl Ring {
         self.reader.as_fd().try_clone_to_owned()
     }
 
-    /// Bytes of its data area.
-    #[must_use]
-    pub fn data_bytes(&self) -> u32 {
-        self.layout.data_bytes()
-    }
-
     /// Begins a packet: tells readers that what lies before `tail` is being overwritten.
     ///
     /// # Errors

@@ -99,28 +99,4 @@ impl Frame {
             chroma_stride: stride,
         }
     }
-
-    /// Copies whole macroblocks from `view`.
-    ///
-    /// # Errors
-    /// [`EncodeError::PlaneTooSmall`] if the view does not cover the frame.
-    pub fn copy_from(&mut self, view: &Nv12View<'_>) -> Result<(), EncodeError> {
-        let width = self.stride();
-        view.check(width, usize::from(self.mb_height) * 16)?;
-        for (row, from) in self
-            .luma
-            .chunks_exact_mut(width)
-            .zip(view.luma.chunks(view.luma_stride))
-        {
-            row.copy_from_slice(&from[..width]);
-        }
-        for (row, from) in self
-            .chroma
-            .chunks_exact_mut(width)
-            .zip(view.chroma.chunks(view.chroma_stride))
-        {
-            row.copy_from_slice(&from[..width]);
-        }
-        Ok(())
-    }
 }
