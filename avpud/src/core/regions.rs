@@ -287,17 +287,19 @@ impl Regions {
         self.remains().map(bytes).sum()
     }
 
-    /// The region of `session` in which an address lies.
+    /// The region of `session` that holds a range, or else one in which the range begins: its regions may overlap.
     pub(super) fn own(
         &self,
         session: SessionKey,
-        address: PhysAddr,
+        range: PhysRange,
     ) -> Option<(RegionId, PhysRange)> {
-        let mut regions = self.regions.iter();
-        let own = |region: &&Region| {
-            region.hold == Hold::Owned(session) && region.range.contains(address)
+        let begins = |region: &&Region| {
+            region.hold == Hold::Owned(session) && region.range.contains(range.start())
         };
-        regions.find(own).map(|region| (region.id, region.range))
+        let mut own = self.regions.iter().filter(begins);
+        let whole = own.clone().find(|r| r.range.contains_range(range));
+        let region = whole.or_else(|| own.next())?;
+        Some((region.id, region.range))
     }
 
     /// Regions of a session.

@@ -144,7 +144,7 @@ impl Sources {
                 Err(Refusal::OutOfBounds { address, len })
             };
         }
-        if let Some((id, region)) = self.regions.own(asker.session, address) {
+        if let Some((id, region)) = self.regions.own(asker.session, range) {
             return if region.contains_range(range) {
                 Ok((range, Holder::Region(id)))
             } else {

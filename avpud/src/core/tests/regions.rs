@@ -224,3 +224,20 @@ fn a_client_that_dies_again_and_again_is_not_remembered_without_end() {
     let other = streamer(&mut world, 7);
     register(&mut world, other, BASE - LEN, LEN);
 }
+
+#[test]
+fn a_picture_is_found_in_whichever_of_overlapping_regions_holds_it() {
+    let mut world = world(None);
+    let app = streamer(&mut world, STREAMER);
+    let channel = world.open(app, small()).channel;
+    let picture = 320 * 192 * 3 / 2;
+    register(&mut world, app, BASE, picture);
+    let later = register(&mut world, app, BASE + picture / 2, 2 * picture);
+    let reply = world.submit(app, channel, Address::new(BASE + picture / 2));
+    assert!(matches!(reply, Reply::Submitted(_)), "{reply:?}");
+    let unregister = Request::UnregisterRegion(UnregisterRegion { region: later });
+    assert_eq!(refusal(&mut world, app, unregister).0, ErrorCode::IN_USE);
+    let beyond = Request::Submit(frame(channel, Address::new(BASE + 2 * picture)));
+    let (code, _) = refusal(&mut world, app, beyond);
+    assert_eq!(code, ErrorCode::ADDRESS_OUT_OF_BOUNDS);
+}
