@@ -45,6 +45,14 @@ impl Broker {
         if channel.life != Life::Serving {
             return Err(wrong_state(channel, TAKES_FRAMES));
         }
+        // What is too late to be encoded must not keep out what is not.
+        if channel.is_head_late(self.now) {
+            self.shed_late(key);
+            self.resume_held(key);
+        }
+        let channel = self
+            .channel(key)
+            .ok_or(Refusal::NoSuchChannel(frame.channel))?;
         let is_due = frame.force_idr || channel.decimation.is_due();
         let room = if is_due {
             channel.room()?

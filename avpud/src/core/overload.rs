@@ -1,7 +1,8 @@
 //! Too many frames: what happens to one that finds the queue full, or that waited past its deadline.
 //!
 //! Only frames that the encoder was not started on are dropped, so nothing ever refers to a picture that is missing. Each
-//! is counted by its reason and reported to its submitter as any other end of a frame. A key frame that was demanded
+//! is counted by its reason and reported to its submitter as any other end of a frame. What is too late already makes
+//! room for a new frame, whatever the policy. A key frame that was demanded
 //! with a dropped frame is still owed: the next picture is one.
 //!
 //! A Submit that waits for room ([`Overload::Wait`]) is not answered yet and takes one of its connection's credits, so

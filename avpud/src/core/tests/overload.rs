@@ -207,6 +207,22 @@ fn a_frame_is_started_up_to_its_deadline_and_not_after() {
 }
 
 #[test]
+fn frames_past_their_deadline_make_room_for_one_that_is_not() {
+    for overload in [Overload::Reject, Overload::DropNewest, Overload::Wait] {
+        let (mut world, app, channel, address) = full(overload, 30_000);
+        world.pass(30_001);
+        // The encoder is busy with another picture for longer than any of them may wait.
+        assert_eq!(number(&world.submit(app, channel, address)).value(), 5);
+        let late = [1, 2, 3, 4].map(|frame| (frame, DropReason::Deadline));
+        assert_eq!(dropped(&mut world, app), late, "{overload:?}");
+        world.finish(1000, 100);
+        world.finish(1000, 100);
+        let encoded = |end: &FrameEnd| matches!(end, FrameEnd::Encoded { .. });
+        assert!(world.ends(app).iter().all(encoded), "{overload:?}");
+    }
+}
+
+#[test]
 fn user_data_goes_with_the_frame_that_is_submitted_next_also_where_that_waits_for_room() {
     let (mut world, app, channel, address) = full(Overload::Wait, 0);
     let text = |world: &mut World, text: &[u8]| {
