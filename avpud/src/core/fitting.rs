@@ -6,7 +6,8 @@
 
 use crate::core::admission;
 use crate::core::broker::{Answer, Broker};
-use crate::core::outlook::{Need, Outlook, promise_of};
+use crate::core::channel::Channel;
+use crate::core::outlook::{self, Need, Outlook, promise_of};
 use crate::core::overrun;
 use crate::core::parameters::Parameters;
 use crate::core::refusal::{self, Refusal};
@@ -26,16 +27,34 @@ impl Broker {
         parameters: &Parameters,
         instead_of: Option<ChannelKey>,
     ) -> Result<(), Refusal> {
-        let outlook = self.outlook(instead_of);
+        let old = instead_of.and_then(|key| self.channel(key));
+        self.admit_into(&self.outlook(instead_of), parameters, old)
+    }
+
+    /// Refuses what a channel is to become, with what would fit, where its new memory does not fit beside the old either.
+    pub(super) fn admit_rebuilt(
+        &self,
+        parameters: &Parameters,
+        old: &Channel,
+    ) -> Result<(), Refusal> {
+        let outlook = self.outlook(Some(old.key)).with_other_memory();
+        self.admit_into(&outlook, parameters, Some(old))
+    }
+
+    fn admit_into(
+        &self,
+        outlook: &Outlook<'_>,
+        parameters: &Parameters,
+        old: Option<&Channel>,
+    ) -> Result<(), Refusal> {
         let need = outlook.need(parameters)?;
-        if let Some(old) = instead_of.and_then(|key| self.channel(key))
-            && overrun::lets_go(&promise_of(old), &need.promise)
-        {
-            return Ok(());
-        }
-        outlook
-            .check(&need)
-            .map_err(|refusal| self.advise(refusal, &outlook, &parameters.wish))
+        let lets_go = |old| overrun::lets_go(&promise_of(old), &need.promise);
+        let checked = if old.is_some_and(lets_go) {
+            outlook.check_memory(&need)
+        } else {
+            outlook.check(&need)
+        };
+        checked.map_err(|refusal| self.advise(refusal, outlook, &parameters.wish))
     }
 
     /// Adds what would fit and who is in the way.
@@ -49,18 +68,29 @@ impl Broker {
                     .iter()
                     .map(|(name, pid, us)| format!("{name:?} of process {pid} has {us} us")),
             ),
-            Refusal::NoMemory { .. } => advice.extend(
-                outlook
-                    .largest_tenants()
-                    .iter()
-                    .map(|(pid, bytes)| format!("process {pid} has {bytes} bytes")),
-            ),
+            Refusal::NoMemory { .. } => {
+                advice.extend(outlook.largest_tenants().into_iter().map(has_bytes));
+            }
             _ => {}
         }
-        if advice.is_empty() {
-            return refusal;
-        }
-        Refusal::Advised(Box::new(refusal), advice.join("; "))
+        advised(refusal, &advice)
+    }
+
+    /// Says who has most of the memory that there is too little of.
+    pub(super) fn name_tenants(&self, refusal: Refusal) -> Refusal {
+        let tenants = outlook::largest_tenants(&self.pool);
+        let tenants: Vec<String> = tenants.into_iter().map(has_bytes).collect();
+        advised(refusal, &tenants)
+    }
+
+    /// Says who has most of the channels that there may be no more of.
+    pub(super) fn name_owners(&self, refusal: Refusal) -> Refusal {
+        let owners = outlook::largest_holders(self.all_channels().map(|c| (c.opener.pid, 1)));
+        let owners = owners.into_iter();
+        let owners: Vec<String> = owners
+            .map(|(pid, count)| format!("process {pid} has {count}"))
+            .collect();
+        advised(refusal, &owners)
     }
 
     /// Answers whether channels would fit, opened one after the other.
@@ -152,6 +182,17 @@ impl Broker {
             Some((as_it_is(&parameters), need))
         })
     }
+}
+
+fn has_bytes((pid, bytes): (u32, u64)) -> String {
+    format!("process {pid} has {bytes} bytes")
+}
+
+fn advised(refusal: Refusal, advice: &[String]) -> Refusal {
+    if advice.is_empty() {
+        return refusal;
+    }
+    Refusal::Advised(Box::new(refusal), advice.join("; "))
 }
 
 fn as_it_is(parameters: &Parameters) -> NearestChannel {

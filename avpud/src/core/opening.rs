@@ -275,9 +275,11 @@ impl Broker {
         let free = (0..self.config.channels_max)
             .map(ChannelKey::new)
             .find(|key| self.channel(*key).is_none());
-        free.ok_or(Refusal::Limit {
-            what: "channels",
-            max: u32::from(self.config.channels_max),
+        free.ok_or_else(|| {
+            self.name_owners(Refusal::Limit {
+                what: "channels",
+                max: u32::from(self.config.channels_max),
+            })
         })
     }
 
@@ -351,9 +353,11 @@ impl Broker {
             |OutOfMemory {
                  wanted,
                  largest_free,
-             }| Refusal::NoMemory {
-                wanted,
-                largest_free,
+             }| {
+                self.name_tenants(Refusal::NoMemory {
+                    wanted,
+                    largest_free,
+                })
             },
         )
     }

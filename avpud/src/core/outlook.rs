@@ -9,7 +9,7 @@ use crate::core::channel::Channel;
 use crate::core::config::{BrokerConfig, CHANNEL_ALIGNMENT};
 use crate::core::cost::PictureCost;
 use crate::core::parameters::Parameters;
-use crate::core::pool::{Lease, OutOfMemory, Pool, Tenant};
+use crate::core::pool::{Lease, OutOfMemory, Pool, Tenancy, Tenant};
 use crate::core::refusal::{Refusal, TicketHolder};
 use crate::core::schedule::{Promise, Work};
 use crate::core::ticket;
@@ -82,6 +82,14 @@ impl Broker {
 }
 
 impl<'a> Outlook<'a> {
+    /// The same where the channel in question needs other memory beside that which it has.
+    pub(super) fn with_other_memory(self) -> Self {
+        Self {
+            has_memory: false,
+            ..self
+        }
+    }
+
     /// What a channel with these parameters needs. Pictures that are there already are counted with what they were found
     /// to take, as long as their size stays.
     pub(super) fn need(&self, parameters: &Parameters) -> Result<Need, Refusal> {
@@ -111,6 +119,11 @@ impl<'a> Outlook<'a> {
             });
         }
         self.check_promise(&need.promise, work)?;
+        self.check_memory(need)
+    }
+
+    /// Whether there is memory for one more channel.
+    pub(super) fn check_memory(&self, need: &Need) -> Result<(), Refusal> {
         if !self.has_memory && !self.pool.has_room(need.memory, CHANNEL_ALIGNMENT) {
             return Err(Refusal::NoMemory {
                 wanted: need.memory,
@@ -200,18 +213,28 @@ impl<'a> Outlook<'a> {
 
     /// The processes that have most of the memory, 0 for those that are gone: process and bytes.
     pub(super) fn largest_tenants(&self) -> Vec<(u32, u64)> {
-        let mut tenants: Vec<(u32, u64)> = Vec::new();
-        for tenancy in self.pool.leased() {
-            let (pid, bytes) = (tenancy.tenant.pid, u64::from(tenancy.range.len().get()));
-            match tenants.iter_mut().find(|(known, _)| *known == pid) {
-                Some((_, sum)) => *sum += bytes,
-                None => tenants.push((pid, bytes)),
-            }
-        }
-        tenants.sort_by_key(|(_, bytes)| core::cmp::Reverse(*bytes));
-        tenants.truncate(HOLDERS_NAMED);
-        tenants
+        largest_tenants(&self.pool)
     }
+}
+
+/// The processes that have most of a pool, 0 for those that are gone: process and bytes.
+pub(super) fn largest_tenants(pool: &Pool) -> Vec<(u32, u64)> {
+    let part = |of: &Tenancy| (of.tenant.pid, u64::from(of.range.len().get()));
+    largest_holders(pool.leased().iter().map(part))
+}
+
+/// The processes that have most of all parts: process and sum.
+pub(super) fn largest_holders(parts: impl Iterator<Item = (u32, u64)>) -> Vec<(u32, u64)> {
+    let mut holders: Vec<(u32, u64)> = Vec::new();
+    for (pid, part) in parts {
+        match holders.iter_mut().find(|(known, _)| *known == pid) {
+            Some((_, sum)) => *sum += part,
+            None => holders.push((pid, part)),
+        }
+    }
+    holders.sort_by_key(|(_, sum)| core::cmp::Reverse(*sum));
+    holders.truncate(HOLDERS_NAMED);
+    holders
 }
 
 /// What a channel is promised, its pictures counted with what they were found to take.

@@ -44,7 +44,7 @@ impl Broker {
         if channel.life != (Life::Drained { keep: true }) || channel.rebuilding.is_some() {
             return Err(wrong_state(channel, PAUSED));
         }
-        self.admit(&parameters, Some(key))?;
+        self.admit_rebuilt(&parameters, channel)?;
         let setup = parameters.setup;
         let plan = self.config.planner.plan(&setup);
         let plan = plan.map_err(Refusal::Unsupported)?;

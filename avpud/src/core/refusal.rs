@@ -144,7 +144,10 @@ impl Refusal {
 
     /// Whether an operator should hear of it: somebody wanted what is not its own, or more than it may have. Frames
     /// beyond a queue or the credits are not that: a client that submits as fast as it can is told so all the time.
-    pub(super) const fn is_about_rights(&self) -> bool {
+    pub(super) fn is_about_rights(&self) -> bool {
+        if let Self::Advised(refusal, _) = self {
+            return refusal.is_about_rights();
+        }
         matches!(
             self,
             Self::NoRole { .. }

@@ -3,11 +3,12 @@
 use super::requests::drain;
 use super::world::{World, config, fixqp, frame, small};
 use crate::core::event::{Input, SessionKey};
+use crate::core::note::Note;
 use crate::mem::addr::ByteLen;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::reply::Reply;
-use avpu_proto::request::{CloseChannel, OpenChannel, Page, Request};
+use avpu_proto::request::{CloseChannel, LeaseBuffers, OpenChannel, Page, Request};
 use avpu_proto::types::{
     ChannelId, ChannelState, Codec, DropReason, FrameEnd, FrameRate, Join, Profile, RateControl,
     Sequence,
@@ -256,7 +257,38 @@ fn channels_are_limited_for_one_client_and_for_all() {
         ErrorCode::LIMIT_REACHED
     );
     world.open(b, slow.clone());
-    assert_eq!(refused(&mut world, b, slow), ErrorCode::LIMIT_REACHED);
+    let Reply::Refused(refusal) = world.ask(b, Request::OpenChannel(slow)) else {
+        panic!("expected a refusal");
+    };
+    assert_eq!(refusal.code, ErrorCode::LIMIT_REACHED);
+    let told = "expected at most 9 channels, found one more; process 101 has 8; process 102 has 1";
+    assert_eq!(refusal.sentence, told);
+    let is_noted = |note: &Note| matches!(note, Note::Refused { peer, .. } if peer.pid == 102);
+    assert!(world.notes.iter().any(is_noted));
+}
+
+#[test]
+fn a_lease_that_finds_no_memory_is_told_who_has_it() {
+    let mut world = World::new();
+    let (app, other) = (world.connect(1), world.connect(2));
+    let large = OpenChannel {
+        width: 1920,
+        height: 1080,
+        fps: FrameRate { num: 1, den: 1 },
+        ..small()
+    };
+    let channel = world.open(app, large).channel;
+    world.open(other, small());
+    let wish = LeaseBuffers { channel, count: 16 };
+    let Reply::Refused(refusal) = world.ask(app, Request::LeaseBuffers(wish)) else {
+        panic!("expected a refusal");
+    };
+    assert_eq!(refusal.code, ErrorCode::NO_MEMORY);
+    let holders = ["process 101 has ", "process 102 has "];
+    assert!(
+        holders.iter().all(|h| refusal.sentence.contains(h)),
+        "{refusal}"
+    );
 }
 
 #[test]

@@ -113,8 +113,14 @@ fn a_size_or_profile_that_cannot_be_had_is_refused_and_changes_nothing() {
     }
     let mut slow = size(channel, 1920, 1080);
     slow.fps = Some(avpu_proto::types::FrameRate { num: 1, den: 1 });
-    let code = world.refused(app, Request::Reconfigure(slow));
-    assert_eq!(code, ErrorCode::NO_MEMORY);
+    let refused = world.ask(app, Request::Reconfigure(slow));
+    let Reply::Refused(refusal) = refused else {
+        panic!("expected a refusal, found {refused:?}");
+    };
+    assert_eq!(refusal.code, ErrorCode::NO_MEMORY);
+    for part in ["bytes too much", "would fit", "process 109 has"] {
+        assert!(refusal.sentence.contains(part), "{part}: {refusal}");
+    }
     let fast = size(channel, 1920, 1080);
     let mut fast = Request::Reconfigure(fast);
     if let Request::Reconfigure(wish) = &mut fast {
