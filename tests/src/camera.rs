@@ -1,6 +1,7 @@
 //! A channel of the real daemon with its owner, who feeds and reads it, and what ffmpeg makes of the stream.
 
 use crate::daemon::Daemon;
+use crate::process::Finish;
 use avpu_client::source::{Nv12Picture, PictureSize, TestPattern};
 use avpu_client::{Buffer, Channel, Client, Frame, Next, Reader};
 use avpu_proto::event::{FormatChanged, Packet as Meta};
@@ -141,8 +142,7 @@ pub fn decoded(file: &Path) -> Vec<String> {
         .arg(file)
         .args(["-fps_mode", "passthrough", "-f", "framemd5", "-"])
         .stdin(Stdio::null())
-        .output()
-        .expect("ffmpeg starts");
+        .finish();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && complaints.is_empty(),
@@ -172,8 +172,7 @@ pub fn probed(file: &Path, entries: &str) -> String {
         .args(["-of", "default=noprint_wrappers=1"])
         .arg(file)
         .stdin(Stdio::null())
-        .output()
-        .expect("ffprobe starts");
+        .finish();
     assert!(output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
 }

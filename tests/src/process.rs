@@ -167,6 +167,23 @@ impl Drop for Process {
     }
 }
 
+/// Running a command to its end, in bounded time.
+pub trait Finish {
+    /// Runs it and takes what it wrote to its standard output and error streams. Its standard input is what the command
+    /// says: say `Stdio::null()` where it is to have none.
+    ///
+    /// # Panics
+    /// When it cannot be started or waited for.
+    fn finish(&mut self) -> Output;
+}
+
+impl Finish for Command {
+    fn finish(&mut self) -> Output {
+        self.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::start(self).output()
+    }
+}
+
 /// Runs a program to its end with `input` on its standard input.
 ///
 /// # Panics

@@ -4,7 +4,8 @@ use avpu_client::{Channel, ChannelConfig, Client, ClientError, Frame, Outcome};
 use avpu_proto::error::ErrorCode;
 use avpu_proto::types::{Class, DropReason, FrameEnd, Overload};
 use avpu_tests::daemon::{Daemon, program};
-use std::process::{Command, Output};
+use avpu_tests::process::Finish;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Longer than anything here takes, also on a busy machine.
@@ -16,8 +17,8 @@ fn fits(daemon: &Daemon, words: &[&str]) -> (Option<i32>, String) {
         .arg(daemon.socket())
         .arg("fits")
         .args(words)
-        .output()
-        .expect("avpuctl starts");
+        .stdin(Stdio::null())
+        .finish();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code(), text)
 }

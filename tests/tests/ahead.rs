@@ -4,6 +4,7 @@
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame};
 use avpu_proto::report::AheadReport;
 use avpu_tests::daemon::{Daemon, program};
+use avpu_tests::process::Finish;
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -85,8 +86,8 @@ fn pictures_of_two_channels_in_turn_are_started_as_they_were_made_ready() {
 
     let mut avpuctl = Command::new(program("avpuctl"));
     avpuctl.arg("--socket").arg(daemon.socket()).arg("status");
-    let shown = avpuctl.stdin(Stdio::null()).output();
-    let shown = String::from_utf8(shown.expect("it runs").stdout).expect("text");
+    let shown = avpuctl.stdin(Stdio::null()).finish();
+    let shown = String::from_utf8(shown.stdout).expect("text");
     let line = format!("made ready ahead     {prepared} ({used} used");
     assert!(shown.contains(&line), "{line}: {shown}");
 }

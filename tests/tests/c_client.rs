@@ -6,7 +6,7 @@ mod c_build;
 
 use avpu_client::ChannelConfig;
 use avpu_tests::daemon::{Daemon, Scratch};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use avpu_tests::skip::{ffmpeg_or_skip, skip, workspace_root};
 use avpu_tests::stream::{encode, joined, pattern};
 use c_build::{COMPILERS, GCC, GXX, MIPSEL, SANITIZED};
@@ -28,7 +28,7 @@ const LIBRARY: &str = "avpu-client/c/avpu.c";
 /// # Panics
 /// When it fails.
 fn run(mut command: Command) -> String {
-    let run = command.output().expect("the program starts");
+    let run = command.stdin(Stdio::null()).finish();
     let said = String::from_utf8_lossy(&run.stdout).into_owned();
     assert!(
         run.status.success(),
@@ -77,7 +77,7 @@ fn the_golden_bytes_mean_the_same_in_c() {
         for file in ["golden.txt", "grown.txt"] {
             let bytes = fs::File::open(workspace_root().join("proto/tests").join(file));
             command.stdin(bytes.expect("the golden bytes are there"));
-            let output = command.output().expect("the program starts");
+            let output = command.finish();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let complaint = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{file}: {said}{complaint}");

@@ -6,6 +6,7 @@ use avpu_client::{
     Buffer, Channel, ChannelConfig, Client, ClientError, Frame, GapCause, Next, Outcome, Reader,
 };
 use avpu_tests::daemon::{Daemon, Scratch};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{ffmpeg_or_skip, has_program, skip, workspace_root};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
@@ -72,8 +73,7 @@ fn decode(path: &Path) -> (usize, String) {
         .arg(path)
         .args(["-f", "framemd5", "-"])
         .stdin(Stdio::null())
-        .output()
-        .expect("ffmpeg starts");
+        .finish();
     let frames = String::from_utf8_lossy(&run.stdout);
     let frames = frames.lines().filter(|line| !line.starts_with('#')).count();
     (frames, String::from_utf8_lossy(&run.stderr).into_owned())
@@ -93,8 +93,7 @@ fn a_client_in_python_written_from_the_document_encodes_a_picture() {
         .args(["176", "144"])
         .arg(&output)
         .stdin(Stdio::null())
-        .output()
-        .expect("python3 starts");
+        .finish();
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(
         run.status.success() && said.starts_with("IDR qp 30 length "),

@@ -2,7 +2,7 @@
 
 use avpu_client::source::{FrameRate, Nv12Picture, PictureSize, TestPattern};
 use avpu_tests::daemon::{Scratch, program};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use avpu_tests::skip::ffmpeg_or_skip;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -22,8 +22,7 @@ fn the_demo_passes_and_its_quality_is_that_of_the_decoded_pictures() {
         .args(["demo", "--seconds", "2", "--out"])
         .arg(&out)
         .stdin(Stdio::null())
-        .output()
-        .expect("avpud starts");
+        .finish();
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{table}\n{errors}");
@@ -61,8 +60,8 @@ fn psnr_db(stream: &Path, size: PictureSize, fps: u32) -> f64 {
         .args(["-v", "warning", "-i"])
         .arg(stream)
         .args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"])
-        .output()
-        .expect("ffmpeg starts");
+        .stdin(Stdio::null())
+        .finish();
     let warnings = String::from_utf8_lossy(&decoded.stderr).into_owned();
     assert!(warnings.is_empty(), "{}: {warnings}", stream.display());
     let pattern = TestPattern::new(size, FrameRate { num: fps, den: 1 });
@@ -124,8 +123,7 @@ fn the_demo_says_what_is_wrong_with_its_arguments() {
             .arg("demo")
             .args(arguments)
             .stdin(Stdio::null())
-            .output()
-            .expect("avpud starts")
+            .finish()
     };
     assert_eq!(demo(&["--seconds", "0"]).status.code(), Some(2));
     assert_eq!(demo(&["--help"]).status.code(), Some(0));

@@ -10,7 +10,7 @@ use avpu_proto::types::PictureKind;
 use avpu_proto::version::{ClientHello, DaemonHello, HELLO_BYTES, Reason};
 use avpu_proto::{decode, limits};
 use avpu_tests::daemon::{Daemon, Scratch, comes_true, program};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -30,8 +30,7 @@ fn run(arguments: &[&str]) -> Output {
         .args(["--config", "/dev/null"])
         .args(arguments)
         .stdin(Stdio::null())
-        .output()
-        .expect("avpud starts")
+        .finish()
 }
 
 fn message(output: &Output) -> String {
@@ -160,8 +159,8 @@ fn settings_that_are_wrong_end_it_with_status_2_and_their_line() {
         Command::new(program("avpud"))
             .args(["--check-config", "--config"])
             .arg(&path)
-            .output()
-            .unwrap()
+            .stdin(Stdio::null())
+            .finish()
     };
     fs::write(&path, "[daemon]\nlog-level = debug\n").unwrap();
     assert_eq!(check().status.code(), Some(0));

@@ -1,6 +1,7 @@
 //! The driver on the model that really encodes: what is delivered is what a decoder sees, whatever the hardware does.
 
 use avpu_tests::bench::{Bench, BenchChannel, fixed_quality, moving_picture};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{ffmpeg_or_skip, shared_or_skip};
 use avpud::codec::avc::Headers;
 use avpud::codec::gop::Gop;
@@ -13,7 +14,7 @@ use avpud::mem::{ByteLen, PhysRange, RegionOffset};
 use avpud::picture::{BitRate, ChannelSetup, Qp, QpRange, RateControl};
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Decodes a stream and compares every picture with the model's reconstruction.
 fn check(name: &str, channel: &BenchChannel) {
@@ -34,8 +35,8 @@ fn check(name: &str, channel: &BenchChannel) {
             "passthrough",
             "-",
         ])
-        .output()
-        .expect("ffmpeg runs");
+        .stdin(Stdio::null())
+        .finish();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert_eq!(complaints, "", "{name}");
     let (expected, found) = (&channel.reconstructed, &output.stdout);

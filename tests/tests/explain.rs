@@ -6,7 +6,7 @@
 use avpu_client::{ChannelConfig, Client, Frame};
 use avpu_proto::types::FrameEnd;
 use avpu_tests::daemon::{Daemon, program};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -57,10 +57,7 @@ fn encode_until(socket: &Path, mut enough: impl FnMut(u32) -> bool) {
 fn a_packet_is_explained_in_sentences_also_when_its_channel_is_gone() {
     let daemon = Daemon::start("");
     encode_until(&daemon.socket(), |sequence| sequence == 3);
-    let explain = |words: &[&str]| {
-        let output = avpuctl(&daemon.socket(), words).output();
-        output.expect("avpuctl starts")
-    };
+    let explain = |words: &[&str]| avpuctl(&daemon.socket(), words).finish();
     let told = explain(&["explain", "main", "2"]);
     let (sentences, errors) = text(&told);
     assert!(told.status.success(), "{errors}");
@@ -118,8 +115,7 @@ fn a_trace_that_cannot_be_written_is_an_error_that_names_the_file() {
     let nowhere = daemon.folder().join("no/such/folder/t.json");
     let nowhere = nowhere.to_str().expect("a plain path");
     let words = ["trace", "--seconds", "1", "--out", nowhere];
-    let output = avpuctl(&daemon.socket(), &words).output();
-    let output = output.expect("avpuctl starts");
+    let output = avpuctl(&daemon.socket(), &words).finish();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).1.contains(nowhere), "{output:?}");
 }

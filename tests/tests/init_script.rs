@@ -1,6 +1,7 @@
 //! The init script of the device image, run by busybox as on a camera.
 
 use avpu_tests::daemon::{Scratch, program};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip, workspace_root};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -118,8 +119,7 @@ impl Camera {
             .env_clear()
             .env("PATH", self.path("bin"))
             .stdin(Stdio::null())
-            .output()
-            .expect("the script starts")
+            .finish()
     }
 
     /// Runs a command that succeeds; what it printed.

@@ -7,6 +7,7 @@ use avpu_client::proto::types::{Class, FrameRate, PictureKind, Profile, RateCont
 use avpu_tests::camera::{Camera, decoded, joined, probed};
 use avpu_tests::daemon::{Daemon, Scratch, program};
 use avpu_tests::parser::{self, Sequence};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::ffmpeg_or_skip;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -260,8 +261,7 @@ fn parameter_sets_out_of_band_make_a_file_that_plays() {
             .args(["-c", "copy"])
             .arg(&mp4)
             .stdin(Stdio::null())
-            .output()
-            .expect("ffmpeg starts");
+            .finish();
         assert!(
             muxed.status.success() && muxed.stderr.is_empty(),
             "{muxed:?}"
@@ -401,8 +401,7 @@ fn the_operators_tool_changes_a_channel_of_another_process() {
             .arg(daemon.socket())
             .args(words)
             .stdin(Stdio::null())
-            .output()
-            .expect("avpuctl starts");
+            .finish();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), text + &complaint)

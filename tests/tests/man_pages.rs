@@ -3,6 +3,7 @@
 //! An entry of a page is a paragraph `.TP` and the line after it. What is missing is printed as text to paste.
 
 use avpu_tests::daemon::program;
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip, workspace_root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -85,8 +86,7 @@ fn every_page_is_formatted_without_a_warning() {
             .args(["-man", "-ww", "-z", "-Tutf8"])
             .arg(page_path(page))
             .stdin(Stdio::null())
-            .output()
-            .expect("groff starts");
+            .finish();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && said.is_empty(),
@@ -138,8 +138,7 @@ fn help_text(name: &str, words: &[&str]) -> String {
     let output = Command::new(program(name))
         .args(words)
         .stdin(Stdio::null())
-        .output()
-        .expect("it starts");
+        .finish();
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8(text).expect("help is text")
 }

@@ -1,6 +1,7 @@
 //! The same programs on an older kernel and on a camera's processor give the same bytes.
 
 use avpu_tests::daemon::{Daemon, Scratch, program};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip};
 use std::ffi::OsString;
 use std::fs;
@@ -19,8 +20,7 @@ fn encode(machine: impl Fn(&str) -> Command, channel: &str) -> (Vec<u8>, Vec<Str
             .args(&arguments[1..])
             .env("AVPUD_SOCKET", daemon.socket())
             .stdin(Stdio::null())
-            .output()
-            .expect("a client starts");
+            .finish();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {said}", output.status);
         output.stdout
@@ -80,6 +80,9 @@ fn a_machine_without_memory_for_streams_is_told_what_is_missing() {
     if !cfg!(target_arch = "x86_64") {
         return skip(what, "the filter knows the numbers of x86-64 and MIPS");
     }
+    if !has_program("unshare", "--version") {
+        return skip(what, "unshare is not installed");
+    }
     // Nothing can be made in /dev/shm of this one.
     const BARE: &str = "mount -t tmpfs -o ro none /dev/shm || exit 77; exec \"$@\"";
     let scratch = Scratch::new("bare");
@@ -100,9 +103,7 @@ fn a_machine_without_memory_for_streams_is_told_what_is_missing() {
         .arg("--socket")
         .arg(scratch.path().join("socket"))
         .stdin(Stdio::null());
-        let Ok(output) = bare.output() else {
-            return skip(what, "unshare is not installed");
-        };
+        let output = bare.finish();
         let said = [&output.stdout[..], &output.stderr[..]].concat();
         let said = String::from_utf8_lossy(&said);
         if output.status.code() == Some(77) || said.starts_with("unshare: ") {
@@ -152,8 +153,11 @@ fn a_processor_of_32_bits_encodes_the_same_bytes() {
         "--ram 4095M --arena 2048M 2592x2048@240",
     ] {
         let said = |mut avpud: Command| {
-            let output = avpud.arg("plan").args(plan.split(' ')).output();
-            let output = output.expect("avpud starts");
+            let output = avpud
+                .arg("plan")
+                .args(plan.split(' '))
+                .stdin(Stdio::null())
+                .finish();
             (output.status.code(), String::from_utf8(output.stdout))
         };
         let expected = said(here("avpud"));

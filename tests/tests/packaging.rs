@@ -1,6 +1,7 @@
 //! What distributions install beside the programs: a service, and the rights of the device files.
 
 use avpu_tests::daemon::{Scratch, program};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip, workspace_root};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -19,8 +20,7 @@ fn complaints(text: &str) -> String {
         .args(["verify", "--man=no"])
         .arg(&path)
         .stdin(Stdio::null())
-        .output()
-        .expect("systemd-analyze starts");
+        .finish();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     // Other services of this machine are none of ours.
     said.lines()

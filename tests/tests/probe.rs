@@ -1,6 +1,7 @@
 //! `avpud probe` looks and does not touch.
 
 use avpu_tests::daemon::{Scratch, program};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -19,8 +20,7 @@ fn the_encoders_device_is_never_opened() {
         .arg(program("avpud"))
         .arg("probe")
         .stdin(Stdio::null())
-        .output()
-        .expect("strace starts");
+        .finish();
     let told = String::from_utf8_lossy(&run.stdout);
     assert!(told.contains("\nverdict "), "{told}");
     let calls = fs::read_to_string(&trace).expect("strace writes its trace");

@@ -5,7 +5,7 @@ use avpu_client::proto::frame::encode_event;
 use avpu_client::proto::types::Join;
 use avpu_client::{Buffer, Channel, ChannelConfig, Client, Frame, Next, Reader};
 use avpu_tests::daemon::{Daemon, Scratch, program};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use avpu_tests::skip::ffmpeg_or_skip;
 use avpu_tests::unread_log;
 use nix::sys::signal::Signal;
@@ -175,8 +175,8 @@ fn a_reader_that_is_stopped_beside_an_unread_log_costs_nobody_anything_and_is_to
             .args(["-v", "error", "-xerror", "-i"])
             .arg(&out)
             .args(["-f", "null", "-"])
-            .output()
-            .expect("ffmpeg starts");
+            .stdin(Stdio::null())
+            .finish();
         let complaint = String::from_utf8_lossy(&ffmpeg.stderr);
         assert!(
             ffmpeg.status.success() && complaint.is_empty(),
@@ -242,8 +242,7 @@ fn avpuctl(daemon: &Daemon, words: &[&str]) -> (Option<i32>, String, String) {
         .env("AVPUD_SOCKET", daemon.socket())
         .args(words)
         .stdin(Stdio::null())
-        .output()
-        .expect("avpuctl starts");
+        .finish();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         output.status.code(),

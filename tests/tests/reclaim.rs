@@ -8,6 +8,7 @@ use avpu_client::{Channel, ChannelConfig, Client, ClientError, Frame};
 use avpu_tests::around::{Around, Wrapped};
 use avpu_tests::daemon::{Daemon, program};
 use avpu_tests::in_process::InProcess;
+use avpu_tests::process::Finish;
 use avpud::config::Config;
 use avpud::device::Export;
 use avpud::device::error::DeviceError;
@@ -15,7 +16,7 @@ use avpud::device::model::{self, Model};
 use avpud::mem::PhysRange;
 use avpud::server::End;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Longer than anything here takes, also on a busy machine.
@@ -47,7 +48,7 @@ impl Around for Bare {
 fn avpuctl(socket: &Path, words: &[&str]) -> Output {
     let mut tool = Command::new(program("avpuctl"));
     tool.arg("--socket").arg(socket).args(words);
-    tool.output().expect("it starts")
+    tool.stdin(Stdio::null()).finish()
 }
 
 fn said(output: &Output) -> String {

@@ -1,6 +1,7 @@
 //! How the real daemon refuses to start, and how it plans: what it says and with which status it ends.
 
 use avpu_tests::daemon::{Scratch, program};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::skip;
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -9,8 +10,7 @@ fn avpud(words: &[&str]) -> Output {
     Command::new(program("avpud"))
         .args(words)
         .stdin(Stdio::null())
-        .output()
-        .expect("avpud starts")
+        .finish()
 }
 
 fn serve(device: &str) -> (Option<i32>, String) {
@@ -77,8 +77,7 @@ fn too_few_open_files_are_told_at_the_start_and_not_to_the_first_client_that_lac
         .arg(program("avpud"))
         .arg(&socket)
         .stdin(Stdio::null())
-        .output()
-        .expect("a shell starts");
+        .finish();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(1), "{said}");
     assert!(

@@ -235,6 +235,27 @@ fn nothing_is_left_unfinished() {
     );
 }
 
+/// The bench of rate control is no test: CI gives it a budget of time.
+#[test]
+fn no_test_waits_for_a_program_without_bound() {
+    let waits = ["output", "wait_with_output"];
+    let ends = [".expect(", ".unwrap("];
+    let mut found = Vec::new();
+    for file in sources() {
+        let is_ours = file.name.starts_with("tests/") && !file.name.starts_with("tests/src/rc/");
+        let text: String = file.text.split_whitespace().collect();
+        let unbounded = |(wait, end): (&str, &str)| text.contains(&format!(".{wait}(){end}"));
+        let mut ways = waits.iter().flat_map(|wait| ends.map(|end| (*wait, end)));
+        if is_ours && ways.any(unbounded) {
+            found.push(file.name);
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "expected avpu_tests::process::Finish, found waits without bound in {found:#?}"
+    );
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let root = workspace_root();

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use avpu_tests::process::Finish;
 use avpu_tests::skip::shared_or_skip;
 use avpu_tests::vectors::compare::compare;
 use avpu_tests::vectors::mask::compared_bits;
@@ -242,8 +243,8 @@ fn a_picture_without_n_is_counted_from_the_idr_before_it() {
 fn run(arguments: &[PathBuf]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_avpu-vectors"))
         .args(arguments)
-        .output()
-        .expect("the program starts");
+        .stdin(Stdio::null())
+        .finish();
     (
         output.status.code(),
         String::from_utf8(output.stdout).expect("text"),

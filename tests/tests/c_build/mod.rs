@@ -1,5 +1,6 @@
 //! Compilers of C and C++, as far as they are installed.
 
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{has_program, skip, workspace_root};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -77,8 +78,7 @@ impl Compiler {
             .args(sources)
             .current_dir(workspace_root())
             .stdin(Stdio::null())
-            .output()
-            .expect("the compiler starts");
+            .finish();
         assert!(
             built.status.success(),
             "{} {:?}: {}",

@@ -5,7 +5,7 @@ use crate::scene::{Scene, VICTIM};
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{Request, Subscribe};
 use avpu_tests::daemon::{Daemon, program};
-use avpu_tests::process;
+use avpu_tests::process::{self, Finish};
 use avpu_tests::skip::skip;
 use avpud::mem::addr::ByteLen;
 use avpud::mem::map::RingMapping;
@@ -72,7 +72,7 @@ fn a_reader_of_another_user_cannot_open_the_ring_for_writing() {
             let mut shell = Command::new("/bin/sh");
             let script = format!("head -c 4 <&0 >/dev/null || exit 9; {script} && echo opened");
             shell.args(["-c", &script]).uid(NOBODY).gid(NOBODY);
-            let output = shell.stdin(ring).output().expect("it starts");
+            let output = shell.stdin(ring).finish();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.stdout.is_empty(), "{what}: it was opened");
             assert!(said.contains("Permission denied"), "{what}: {said}");

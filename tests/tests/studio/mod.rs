@@ -3,6 +3,7 @@
 use crate::decoders;
 use avpu_client::ChannelConfig;
 use avpu_tests::daemon::{Daemon, Scratch};
+use avpu_tests::process::Finish;
 use avpu_tests::skip::{ffmpeg_or_skip, skip};
 use avpu_tests::stream::{self, Unit, encode, nv12_from_i420};
 use std::fs;
@@ -163,8 +164,7 @@ pub(crate) fn scaled(clip: &Path, width: u16, height: u16, count: usize) -> Vec<
         ])
         .args(["-pix_fmt", "yuv420p", "-f", "rawvideo", "pipe:1"])
         .stdin(Stdio::null())
-        .output()
-        .expect("ffmpeg starts");
+        .finish();
     assert!(
         output.status.success(),
         "{}",

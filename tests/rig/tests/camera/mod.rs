@@ -3,7 +3,7 @@
 use avpu_model::ModelConfig;
 use avpu_rig::supervisor::{Settings, Supervisor};
 use avpu_tests::daemon::{Scratch, program};
-use avpu_tests::process::Process;
+use avpu_tests::process::{Finish, Process};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use std::fs::{self, Permissions};
@@ -214,8 +214,8 @@ impl Stream {
                 "rawvideo",
                 "pipe:1",
             ])
-            .output()
-            .expect("ffmpeg starts");
+            .stdin(Stdio::null())
+            .finish();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "ffmpeg: {said}");
         output.stdout
