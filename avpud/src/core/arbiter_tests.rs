@@ -106,6 +106,23 @@ fn a_channel_that_was_idle_has_saved_nothing() {
 }
 
 #[test]
+fn a_channel_whose_waiting_picture_is_replaced_keeps_its_place() {
+    let mut arbiter = arbiter(&[(BIG, share(1, 900)), (SMALL, share(1, 100))]);
+    for channel in [BIG, SMALL] {
+        arbiter.offer(channel, beyond_rate(NOW));
+    }
+    let mut big = 0;
+    for _ in 0..1000 {
+        // The latest picture takes the place of the one before, all the time.
+        for channel in [BIG, SMALL] {
+            arbiter.offer(channel, beyond_rate(NOW));
+        }
+        big += u32::from(choose(&mut arbiter, NOW).expect("both wait").channel == BIG);
+    }
+    assert!((99..=101).contains(&big), "{big}");
+}
+
+#[test]
 fn a_channel_that_was_alone_is_not_punished_when_others_come() {
     let mut arbiter = arbiter(&[(BIG, share(1, 100)), (SMALL, share(1, 100))]);
     served(&mut arbiter, &[BIG], 1000, BIG);
