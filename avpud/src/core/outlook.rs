@@ -160,9 +160,8 @@ impl<'a> Outlook<'a> {
         }
     }
 
-    /// Opens a channel in thought.
+    /// Opens a channel in thought that was found to fit.
     pub(super) fn place(&mut self, need: &Need) -> Result<(), Refusal> {
-        self.check(need)?;
         let tenant = Tenant {
             purpose: Purpose::Channel,
             pid: 0,

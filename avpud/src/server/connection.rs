@@ -140,6 +140,8 @@ pub(super) struct Connection {
     outbox: Outbox,
     readable: bool,
     writable: bool,
+    /// A request that was received and has to wait.
+    put_back: Option<(u16, Option<Request>)>,
     /// Among the bytes that were read there may be a whole frame.
     unheard: bool,
     /// The peer sends no more than what is there.
@@ -169,6 +171,7 @@ impl Connection {
             outbox: Outbox::new(),
             readable: true,
             writable: true,
+            put_back: None,
             unheard: false,
             is_ending: false,
             awaits_room: false,
@@ -226,7 +229,8 @@ impl Connection {
 
     /// There may be something to do before the kernel tells a change.
     pub(super) fn has_work(&self) -> bool {
-        let reads = !self.is_leaving() && (self.readable || self.unheard) && !self.is_busy();
+        let is_there = self.readable || self.unheard || self.put_back.is_some();
+        let reads = !self.is_leaving() && is_there && !self.is_busy();
         reads || (self.writable && self.outbox.pending_bytes() > 0)
     }
 
@@ -244,6 +248,9 @@ impl Connection {
             if self.is_leaving() || self.is_busy() {
                 return Ok(None);
             }
+            if let Some((id, body)) = self.put_back.take() {
+                return Ok(Some(Incoming::Request { id, body }));
+            }
             if let Some(incoming) = self.take()? {
                 return Ok(Some(incoming));
             }
@@ -251,6 +258,11 @@ impl Connection {
                 return Ok(None);
             }
         }
+    }
+
+    /// Lets a request that was received wait: it is the next one to be received.
+    pub(super) fn put_back(&mut self, id: u16, body: Option<Request>) {
+        self.put_back = Some((id, body));
     }
 
     /// The next whole message among the bytes that are there.

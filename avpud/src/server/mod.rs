@@ -1,7 +1,7 @@
 //! The daemon's shell: it moves bytes, time and interrupts between the world and the core, and decides nothing.
 //!
-//! One turn of the loop: wait; read the clock; what is due; interrupts; new peers; what peers said; what they are
-//! told; what is likely next. After every input that the core takes, all its outputs are carried out before the next one
+//! One turn of the loop: wait; read the clock; what is due; interrupts; new peers; what peers said, interrupts in
+//! between; what they are told; what is likely next. After every input that the core takes, all its outputs are carried out before the next one
 //! (`Server::settle`). Nothing in a turn waits: not for a peer, not for the device, not for the log.
 
 mod clock;
@@ -25,6 +25,7 @@ pub mod ring;
 mod signal;
 mod startup;
 mod summary;
+mod turn;
 
 pub use listener::{ListenError, Listener, SocketLock};
 pub use log::{LinesLost, logger};
@@ -51,6 +52,7 @@ use signal::Signals;
 use slog::{Logger, debug, error, info, warn};
 use std::io;
 use std::time::Duration;
+use turn::Order;
 
 const TOKEN_LISTENER: Token = Token(0);
 const TOKEN_INTERRUPT: Token = Token(1);
@@ -80,6 +82,7 @@ pub struct Server<D> {
     holdings: Holdings,
     imports: Imports,
     peers: Peers,
+    order: Order,
     control: ControlBuffer,
     log: Logger,
     lines_lost: LinesLost,
@@ -138,8 +141,10 @@ impl<D: Device> Server<D> {
             self.settle();
         }
         self.accept();
-        for key in self.peers.keys() {
-            self.hear(key);
+        for slot in self.order.begin(self.peers.slots()) {
+            self.hear(SessionKey::new(slot));
+            // The encoder does not wait until everybody was heard.
+            self.take_interrupts();
         }
         self.speak();
         self.broker.look_ahead(self.now);
@@ -207,6 +212,7 @@ impl<D: Device> Server<D> {
 
     fn take_interrupts(&mut self) {
         while let Some(interrupt) = self.interrupts.next() {
+            self.now = clock::now();
             let line = match interrupt {
                 Interrupt::Line(line) => line,
                 Interrupt::Failed(cause) => {
@@ -291,6 +297,10 @@ impl<D: Device> Server<D> {
                 Ok(None) => return,
                 Ok(Some(Incoming::Hello(hello))) => self.greet(key, hello),
                 Ok(Some(Incoming::Request { id, body })) => {
+                    if !self.order.takes(key.value(), body.as_ref()) {
+                        entry.connection.put_back(id, body);
+                        return;
+                    }
                     let session = key;
                     self.feed(Input::Request { session, id, body });
                 }

@@ -91,7 +91,12 @@ impl Peers {
 
     /// Keys of all connections.
     pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> + use<> {
-        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)).map(SessionKey::new)
+        (0..self.slots()).map(SessionKey::new)
+    }
+
+    /// One more than the largest number of a connection.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
     /// The kernel tells that somebody waits to be accepted.

@@ -11,6 +11,7 @@ use super::policy::{Machine, broker_config};
 use super::recheck::Recheck;
 use super::signal::Signals;
 use super::summary;
+use super::turn::Order;
 use super::{
     End, Server, TOKEN_HANGUP, TOKEN_INTERRUPT, TOKEN_LISTENER, TOKEN_RECHECK, TOKEN_STOP, clock,
     connection,
@@ -270,6 +271,7 @@ where
             connections_max: config.user_connections_max,
             exempt_uids: [0, own_uid],
         }),
+        order: Order::default(),
         control: connection::ControlBuffer::new(),
         log,
         lines_lost,
