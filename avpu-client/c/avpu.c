@@ -42,7 +42,7 @@ enum request_number {
 	REQUEST_CAPABILITIES, REQUEST_OPEN_CHANNEL, REQUEST_CLOSE_CHANNEL, REQUEST_LEASE_BUFFERS, REQUEST_RETURN_LEASE,
 	REQUEST_REGISTER_REGION, REQUEST_UNREGISTER_REGION, REQUEST_SUBMIT, REQUEST_SUBSCRIBE, REQUEST_UNSUBSCRIBE,
 	REQUEST_RELEASE_PACKETS, REQUEST_REQUEST_IDR, REQUEST_DRAIN, REQUEST_STATUS, REQUEST_CHANNELS, REQUEST_RECONFIGURE = 19,
-	REQUEST_FLUSH, REQUEST_RESET, REQUEST_RESUME, REQUEST_PARAMETER_SETS, REQUEST_IMPORT_BUFFER = 29
+	REQUEST_FLUSH, REQUEST_RESET, REQUEST_RESUME, REQUEST_PARAMETER_SETS, REQUEST_USER_DATA, REQUEST_IMPORT_BUFFER = 29
 };
 enum reply_number {
 	REPLY_REFUSED, REPLY_DONE, REPLY_CAPABILITIES, REPLY_CHANNEL_OPENED, REPLY_BUFFERS_LEASED, REPLY_REGION_REGISTERED,
@@ -86,13 +86,13 @@ static void put_number(writer *to, uint64_t value) {
 	for (; value > 127; value >>= 7) put_u8(to, (uint8_t)(value | 128));
 	put_u8(to, (uint8_t)value);
 }
-
-static void put_string(writer *to, const char *text) {
-	size_t len = text ? strlen(text) : 0;
+static void put_bytes(writer *to, const void *bytes, size_t len, size_t max) {
+	size_t index;
 	put_number(to, len);
-	while (text && *text && len <= AVPU_NAME_LEN_MAX) put_u8(to, (uint8_t)*text++);
-	if (len > AVPU_NAME_LEN_MAX) to->len = sizeof to->bytes + 1;
+	for (index = 0; index < len && len <= max; index++) put_u8(to, ((const uint8_t *)bytes)[index]);
+	if (len > max) to->len = sizeof to->bytes + 1;
 }
+static void put_string(writer *to, const char *text) { put_bytes(to, text, text ? strlen(text) : 0, AVPU_NAME_LEN_MAX); }
 
 /* A request of its number and `count` more. */
 static void begin(writer *to, enum request_number number, size_t count, uint64_t first, uint64_t second) {
@@ -111,7 +111,7 @@ static void begin(writer *to, enum request_number number, size_t count, uint64_t
  */
 #define CHANNEL "wnwwwwwww2wwwRc3h4wwwwcww"
 static const char refusal_format[] = "hsbb", capabilities_format[] = "nsbwCShhhhhhhhbww2b", channel_format[] = CHANNEL,
-	config_format[] = "chhwwcwRcphwcwwww?cwbb", change_format[] = "wp?Rwwcc?f?fw?c?whh?c?ch?c?w", sets_format[] = "BB",
+	config_format[] = "chhwwcwRcphwcwwww?cwbbb", change_format[] = "wp?Rwwcc?f?fw?c?whh?c?ch?c?w", sets_format[] = "BB",
 	changed_format[] = "wwS" CHANNEL "hh", lease_format[] = "wwwwwb", subscribe_format[] = "wpch",
 	reader_format[] = "wwnwwhw2hhww", frame_format[] = "wqqb", status_format[] = "nswwqwwqwwwwwwwqwq",
 	report_format[] = "wnw9223hhwwwRwwqwwwwhhwwcwwwwwwwwwqwh4wwwwwwwwwwwwhww",
@@ -184,7 +184,6 @@ static uint64_t take_number(reading *from, uint64_t max) {
 }
 
 static uint32_t take_u32(reading *from) { return (uint32_t)take_number(from, UINT32_MAX); }
-
 /* Takes a string; answers whether it fitted. What does not fit is cut between two characters. */
 static int take_string(reading *from, char *text, size_t room) {
 	size_t kept, len = (size_t)take_number(from, FRAME_BODY_LEN_MAX);
@@ -679,7 +678,6 @@ int avpu_pause(avpu_client *client, uint32_t channel) {
 int avpu_resume(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_RESUME, channel); }
 int avpu_flush(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_FLUSH, channel); }
 int avpu_reset(avpu_client *client, uint32_t channel) { return ask_done(client, REQUEST_RESET, channel); }
-
 int avpu_request_idr(avpu_client *client, uint32_t channel, const char *name, avpu_promise *promise) {
 	return call(client, REQUEST_REQUEST_IDR, 1, channel, 0, "p", &name, REPLY_IDR_PROMISED, two_format, promise,
 		sizeof *promise);
@@ -691,6 +689,15 @@ int avpu_reconfigure(avpu_client *client, const avpu_change *change, avpu_reconf
 int avpu_read_parameter_sets(avpu_client *client, uint32_t channel, const char *name, avpu_parameter_sets *sets) {
 	return call(client, REQUEST_PARAMETER_SETS, 1, channel, 0, "p", &name, REPLY_PARAMETER_SETS, sets_format, sets,
 		sizeof *sets);
+}
+int avpu_user_data(avpu_client *client, uint32_t channel, const uint8_t *uuid, const void *payload, size_t len, int every) {
+	writer request; reading body;
+	begin(&request, REQUEST_USER_DATA, 1, channel, 0);
+	put_bytes(&request, uuid, AVPU_UUID_LEN, AVPU_UUID_LEN);
+	put_bytes(&request, payload, len, AVPU_USER_DATA_LEN_MAX);
+	put_u8(&request, every != 0);
+	enter(client);
+	return leave(client, ask(client, &request, REPLY_DONE, &body));
 }
 
 /* Sources. */
@@ -761,14 +768,12 @@ int avpu_lease_buffers(avpu_client *client, uint32_t channel, uint8_t count, avp
 	}
 	return leave(client, result);
 }
-
 int avpu_return_lease(avpu_client *client, avpu_lease *lease) {
 	int result = ask_done(client, REQUEST_RETURN_LEASE, lease->lease);
 	/* Nobody uses it any more where it is returned, unknown, or the connection is over. */
 	if (result <= 0 || result == AVPU_CODE_NO_SUCH_OBJECT) unmap_lease(lease);
 	return result;
 }
-
 int avpu_register_region(avpu_client *client, uint32_t address, uint32_t len_bytes, uint32_t *region) {
 	return call(client, REQUEST_REGISTER_REGION, 2, address, len_bytes, NULL, NULL, REPLY_REGION_REGISTERED, one_format,
 		region, sizeof *region);
@@ -821,7 +826,6 @@ int avpu_subscribe(avpu_client *client, const avpu_reader_config *config, avpu_r
 	else if (result != AVPU_OK) give_back(client, REQUEST_UNSUBSCRIBE, reader->subscription);
 	return leave(client, result);
 }
-
 int avpu_unsubscribe(avpu_client *client, avpu_reader *reader) {
 	int result = ask_done(client, REQUEST_UNSUBSCRIBE, reader->subscription);
 	size_t index;
@@ -860,7 +864,6 @@ int avpu_copy_packet(avpu_reader *reader, const avpu_packet *packet, void *room,
 	reader->awaits_idr = !(live <= RING_BYTES_MAX && start <= live && packet->len_bytes <= live - start);
 	return reader->awaits_idr ? AVPU_LOST : AVPU_OK;
 }
-
 int avpu_release_packets(avpu_client *client, const avpu_reader *reader, uint32_t sequence) {
 	writer request; int result;
 	begin(&request, REQUEST_RELEASE_PACKETS, 2, reader->subscription, sequence);
@@ -875,7 +878,6 @@ int avpu_release_packets(avpu_client *client, const avpu_reader *reader, uint32_
 }
 
 int avpu_fd(const avpu_client *client) { return client->all; }
-
 int avpu_next_event(avpu_client *client, avpu_event *event, int timeout_ms) {
 	int64_t deadline_ms = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 	int result;
@@ -892,11 +894,9 @@ int avpu_next_event(avpu_client *client, avpu_event *event, int timeout_ms) {
 		if (result != AVPU_OK) return result;
 	}
 }
-
 int avpu_read_status(avpu_client *client, avpu_status *status) {
 	return call(client, REQUEST_STATUS, 0, 0, 0, NULL, NULL, REPLY_STATUS, status_format, status, sizeof *status);
 }
-
 int avpu_read_channel_report(avpu_client *client, uint32_t channel, avpu_channel_report *report) {
 	uint32_t cursor = 0;
 	int result;

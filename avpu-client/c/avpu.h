@@ -24,6 +24,7 @@ extern "C" {
 #endif
 enum { AVPU_NAME_LEN_MAX = 32, AVPU_SENTENCE_LEN_MAX = 240, AVPU_PATH_LEN_MAX = 255 };
 enum { AVPU_LEASE_BUFFERS_MAX = 16, AVPU_SENTENCES_MAX = 16, AVPU_NAL_UNITS_MAX = 6, AVPU_SETS_LEN_MAX = 256 };
+enum { AVPU_UUID_LEN = 16, AVPU_USER_DATA_LEN_MAX = 64 };
 /* Results of this library. */
 enum avpu_result {
 	AVPU_OK = 0,
@@ -95,7 +96,7 @@ typedef struct avpu_channel_config {
 	uint8_t service_class; const char *name; /* NULL or empty: the daemon chooses */
 	uint16_t weight; uint32_t ring_bytes; uint8_t overload;
 	uint32_t deadline_us, preroll_bytes, fps_out_num, fps_out_den; /* fps_out: of those submitted so many are encoded */
-	uint8_t has_ip_qp_delta, ip_qp_delta; uint32_t picture_bytes_max; uint8_t access_unit_delimiters, full_range;
+	uint8_t has_ip_qp_delta, ip_qp_delta; uint32_t picture_bytes_max; uint8_t access_unit_delimiters, full_range, filler;
 } avpu_channel_config;
 /* An open channel, with the values in effect. */
 typedef struct avpu_channel {
@@ -269,6 +270,8 @@ int avpu_flush(avpu_client *client, uint32_t channel);
 int avpu_reset(avpu_client *client, uint32_t channel);
 /* The parameter sets that the next IDR will have, of any channel, by `name` if that is not NULL. */
 int avpu_read_parameter_sets(avpu_client *client, uint32_t channel, const char *name, avpu_parameter_sets *sets);
+/* A user data message (SEI) before the next picture, or `every` IDR; `len` 0: none any more. The UUID says whose it is. */
+int avpu_user_data(avpu_client *client, uint32_t channel, const uint8_t *uuid, const void *payload, size_t len, int every);
 int avpu_read_status(avpu_client *client, avpu_status *status);
 int avpu_read_channel_report(avpu_client *client, uint32_t channel, avpu_channel_report *report);
 

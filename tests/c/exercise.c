@@ -349,6 +349,7 @@ static void every_parameter_of_a_channel_can_be_given(avpu_client *client)
 	avpu_reader reader;
 	avpu_packet packet;
 	avpu_lease lease;
+	static const uint8_t uuid[] = "avpud C exercise";
 	uint8_t mode;
 
 	memset(&config, 0, sizeof config);
@@ -365,6 +366,11 @@ static void every_parameter_of_a_channel_can_be_given(avpu_client *client)
 	config.has_ip_qp_delta = 1;
 	config.picture_bytes_max = 60000;
 	config.access_unit_delimiters = 1;
+	config.rate.mode = AVPU_VBR;
+	config.rate.bitrate_bps = 300000;
+	config.filler = 1;
+	FAILS(AVPU_CODE_UNSUPPORTED, avpu_open_channel(client, &config, &channel));
+	config.filler = 0;
 	for (mode = AVPU_VBR; mode <= AVPU_CAPPED_QUALITY; mode++) {
 		config.rate.mode = mode;
 		config.rate.bitrate_bps = 300000;
@@ -380,11 +386,15 @@ static void every_parameter_of_a_channel_can_be_given(avpu_client *client)
 		EXPECT(memcmp(&channel.rate, &config.rate, offsetof(avpu_rate, psnr_cdb) + sizeof(uint16_t)) == 0);
 		reader = subscribe(client, channel.channel, NULL, AVPU_LAST_IDR);
 		DONE(avpu_lease_buffers(client, channel.channel, 1, &lease));
+		DONE(avpu_user_data(client, channel.channel, uuid, "said in C", 9, 0));
+		FAILS(AVPU_ARGUMENT, avpu_user_data(client, channel.channel, uuid, room, AVPU_USER_DATA_LEN_MAX + 1, 0));
 		packet = encode(client, &reader, lease.buffers[0].address, 1);
-		EXPECT(packet.nal_units[0].nal_type == 9 && packet.nal_units[1].nal_type == 7 && packet.nal_units[3].nal_type == 5);
+		EXPECT(packet.nal_units[0].nal_type == 9 && packet.nal_units[1].nal_type == 7 && packet.nal_units[4].nal_type == 5);
+		EXPECT(packet.nal_units[3].nal_type == 6);
 		EXPECT(packet.psnr_cdb > 0 && packet.qp_mean > 0);
 		DONE(avpu_copy_packet(&reader, &packet, room, sizeof room));
-		EXPECT(memcmp(room, "\0\0\0\1\11", 5) == 0 && (room[packet.nal_units[3].offset_bytes + 4] & 31) == 5);
+		EXPECT(memcmp(room, "\0\0\0\1\11", 5) == 0 && (room[packet.nal_units[4].offset_bytes + 4] & 31) == 5);
+		EXPECT(memcmp(room + packet.nal_units[3].offset_bytes + 5, "\5\31avpud C exercisesaid in C", 27) == 0);
 		/* Of the second picture nothing is encoded: half of them are enough. */
 		submit(client, channel.channel, lease.buffers[0].address, 9);
 		EXPECT(next(client, AVPU_EVENT_SOURCE_RELEASED).of.released.reason == AVPU_DROP_DECIMATED);

@@ -19,6 +19,17 @@ static uint64_t number(const char *text, const char *name)
 	return strtoull(at, NULL, 10);
 }
 
+/* A list of bytes behind `name`; answers how many. */
+static size_t numbers(const char *text, const char *name, uint8_t *bytes)
+{
+	char *at = (char *)(uintptr_t)strstr(text, name);
+	size_t len = 0;
+
+	for (at = at ? at + strlen(name) : at; at && *at && *at != ']'; at += strspn(at, ", "))
+		bytes[len++] = (uint8_t)strtoul(at, &at, 10);
+	return len;
+}
+
 static uint8_t variant(const char *text, const char *name, const char *const *words, size_t count)
 {
 	const char *at = strstr(text, name);
@@ -178,6 +189,7 @@ static int build(writer *to, const char *text)
 			config.picture_bytes_max = (uint32_t)number(text, "picture_bytes_max: ");
 			config.access_unit_delimiters = strstr(text, "access_unit_delimiters: true") != NULL;
 			config.full_range = strstr(text, "full_range: true") != NULL;
+			config.filler = strstr(text, "filler: true") != NULL;
 		}
 		begin(to, REQUEST_OPEN_CHANNEL, 0, 0, 0);
 		put(to, config_format, &config);
@@ -211,6 +223,15 @@ static int build(writer *to, const char *text)
 	}
 	if (strncmp(text, "Reconfigure(", 12) == 0) {
 		build_change(to, text, quoted(text, "name: ", name, sizeof name));
+		return 1;
+	}
+	if (strncmp(text, "UserData(", 9) == 0) {
+		uint8_t bytes[AVPU_USER_DATA_LEN_MAX];
+
+		begin(to, REQUEST_USER_DATA, 1, number(text, "channel: "), 0);
+		put_bytes(to, bytes, numbers(text, "uuid: Bytes([", bytes), sizeof bytes);
+		put_bytes(to, bytes, numbers(text, "payload: Bytes([", bytes), sizeof bytes);
+		put_u8(to, strstr(text, "every_idr: true") != NULL);
 		return 1;
 	}
 	if (strncmp(text, "RequestIdr(", 11) == 0 || strncmp(text, "ParameterSets(", 14) == 0) {
