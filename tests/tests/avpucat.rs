@@ -217,7 +217,7 @@ fn keys_choose_what_is_encoded_and_what_the_stream_has() {
     let daemon = Daemon::start("pace=free");
     let file = daemon.folder().join("out.h264");
     let address = format!("TEST:size=176x144,frames=10!!H264:{}", file.display());
-    let keys = "AVPU:,fpsout=5,delimiters,fullrange,ipdelta=4,picturemax=30000,ring=131072";
+    let keys = "AVPU:,fpsout=5,delimiters,fullrange,ipdelta=4,bitrate=400k,picturemax=30000,ring=131072";
     assert_ok(&avpucat(&daemon, &[&address, keys]));
     let units = parser::units(&fs::read(&file).expect("it is there"));
     let kinds: Vec<u8> = units.iter().map(|unit| unit.kind).collect();
