@@ -184,6 +184,29 @@ fn a_reader_gets_the_same_bytes_and_ends_with_the_stream_that_ctrl_c_drains() {
 }
 
 #[test]
+fn one_interrupt_ends_a_reader_that_nothing_comes_for() {
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        width: 176,
+        height: 144,
+        name: "still".into(),
+        ..OpenChannel::default()
+    };
+    let _camera = Camera::open(&daemon, wish);
+    let mut reader = tool("avpucat", &daemon.socket());
+    let output = daemon.folder().join("still.h264");
+    reader.args([
+        "-v",
+        "AVPU-SUB:,channel=still",
+        &format!("FILE:{}", output.display()),
+    ]);
+    let (mut reader, said) = start(&mut reader, "\"Subscribed\"");
+    reader.signal(Signal::SIGINT);
+    assert_eq!(reader.wait().code(), Some(0));
+    said.join().expect("no panic");
+}
+
+#[test]
 fn a_size_that_changes_is_said_and_the_file_goes_on() {
     let daemon = Daemon::start("pace=free");
     let wish = OpenChannel {
@@ -217,7 +240,8 @@ fn keys_choose_what_is_encoded_and_what_the_stream_has() {
     let daemon = Daemon::start("pace=free");
     let file = daemon.folder().join("out.h264");
     let address = format!("TEST:size=176x144,frames=10!!H264:{}", file.display());
-    let keys = "AVPU:,fpsout=5,delimiters,fullrange,ipdelta=4,bitrate=400k,picturemax=30000,ring=131072";
+    let keys =
+        "AVPU:,fpsout=5,delimiters,fullrange,ipdelta=4,bitrate=400k,picturemax=30000,ring=131072";
     assert_ok(&avpucat(&daemon, &[&address, keys]));
     let units = parser::units(&fs::read(&file).expect("it is there"));
     let kinds: Vec<u8> = units.iter().map(|unit| unit.kind).collect();

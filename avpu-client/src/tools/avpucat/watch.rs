@@ -64,6 +64,8 @@ fn with_client(
         ended |= patience.interrupts()? > 0;
         if moved {
             patience.touch();
+        }
+        if moved || (ended && output.is_idle()) {
             continue;
         }
         let mut wanted = vec![output.interest()];
