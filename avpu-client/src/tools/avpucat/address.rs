@@ -421,18 +421,8 @@ fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
     let max = parts.value("max", units::bitrate_bps)?;
     let psnr_cdb = parts.value("psnr", units::psnr_cdb)?;
     let conflict = |sentence| Err(AddressError::Conflict(sentence));
-    let mode = match parts.text("rc")?.as_deref() {
-        None if bitrate.is_none() => "fixqp",
-        None => "cbr",
-        Some("cbr") => "cbr",
-        Some("fixqp") => "fixqp",
-        Some("vbr") => "vbr",
-        Some("capped-vbr") => "capped-vbr",
-        Some("capped-quality") => "capped-quality",
-        Some(_) => {
-            return conflict("expected rc=fixqp, cbr, vbr, capped-vbr or capped-quality");
-        }
-    };
+    let default = if bitrate.is_none() { "fixqp" } else { "cbr" };
+    let mode = parts.value("rc", mode)?.unwrap_or(default);
     if max.is_some() && !matches!(mode, "vbr" | "capped-vbr") {
         return conflict("max is for rc=vbr and rc=capped-vbr; for others bitrate is the most");
     }
@@ -485,6 +475,16 @@ fn rate_control(parts: &mut Parts) -> Result<RateControl, AddressError> {
             qp_min,
             qp_max,
         },
+    })
+}
+
+/// The word for a mode of rate control, as it is written here.
+fn mode(text: &str) -> Result<&'static str, ValueError> {
+    let word = text.to_ascii_lowercase();
+    let mut words = ["fixqp", "cbr", "vbr", "capped-vbr", "capped-quality"].into_iter();
+    words.find(|known| *known == word).ok_or(ValueError::Form {
+        expected: "fixqp, cbr, vbr, capped-vbr or capped-quality",
+        found: text.to_owned(),
     })
 }
 
