@@ -1,6 +1,6 @@
 /*
  * Encodes a file of packed NV12 pictures, one after the other: encode_nv12 SOCKET WIDTH HEIGHT INPUT.nv12 OUTPUT.h264
- * An empty SOCKET is the usual place. Exit status: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused.
+ * cc -o encode_nv12 encode_nv12.c ../avpu.c builds it. An empty SOCKET is the usual place. Exit status: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused.
  */
 #include "nv12.h"
 

@@ -1,6 +1,6 @@
 // The loop of a streamer: one thread, one poll, pictures in by capture, packets out to viewers.
 //
-// streamer SOCKET OUTPUT.h264 [PICTURES]
+// streamer SOCKET OUTPUT.h264 [PICTURES]; cc -c ../avpu.c && c++ -o streamer streamer.cpp avpu.o builds it.
 //
 // Everything of avpud stands in `Encoder`; what stands for the rest of an application is made up here: `Capture` is a
 // sensor with a descriptor that is readable when a picture is there, `Viewer` is whoever gets the packets.
