@@ -53,8 +53,8 @@ pub struct Trial {
 
 /// A finer quantiser can make a picture as large as the encoder's own bound, and a stream buffer must hold that.
 pub const QP_MIN_USUAL: u8 = 20;
-/// The finest that a channel of constant bitrate uses where its client does not say.
-pub const QP_MIN_UNSAID: u8 = 0;
+/// The finest that a client can allow.
+pub const QP_MIN_FINEST: u8 = 1;
 
 /// Channels of a usual camera.
 pub const USUAL: [Wish; 2] = [

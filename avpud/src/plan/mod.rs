@@ -11,7 +11,7 @@ use crate::device::linux::{COST, PATIENCE_US, arena::MemoryMap};
 use crate::limits::GUARD_PAGE_BYTES;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use crate::server::{Machine, broker_config};
-use crate::trial::{Carved, Outcome, QP_MIN_UNSAID, QP_MIN_USUAL, Trial, Wish};
+use crate::trial::{Carved, Outcome, QP_MIN_FINEST, QP_MIN_USUAL, Trial, Wish};
 use core::fmt::Write as _;
 
 pub use arguments::PlanError;
@@ -82,10 +82,10 @@ impl Plan {
         tried
     }
 
-    /// A channel as its client gets it who does not say how fine the quantiser may be, with all memory to itself.
-    fn alone_unsaid(&self, wish: &Wish) -> Option<Carved> {
+    /// A channel whose client allows the finest quantiser, with all memory to itself.
+    fn alone_finest(&self, wish: &Wish) -> Option<Carved> {
         let all = self.ram.value().checked_sub(MIB).map(ByteLen::new)?;
-        let mut trial = Trial::new(self.core_config(all)?, QP_MIN_UNSAID);
+        let mut trial = Trial::new(self.core_config(all)?, QP_MIN_FINEST);
         match trial.open(wish) {
             Outcome::Opened(carved) => Some(carved),
             Outcome::Refused(_) => None,
@@ -155,12 +155,12 @@ impl Plan {
             ));
         }
         line(format_args!(
-            "assumed: constant bitrate, no quantiser finer than {QP_MIN_USUAL}"
+            "assumed: constant bitrate, no quantiser finer than {QP_MIN_USUAL}, as without a wish"
         ));
         for wish in &self.wishes {
-            if let Some(carved) = self.alone_unsaid(wish) {
+            if let Some(carved) = self.alone_finest(wish) {
                 line(format_args!(
-                    "  {wish} needs {} KiB where finer ones are allowed, as they are by default",
+                    "  {wish} needs {} KiB where its client allows the finest ones",
                     carved.memory.len().get() / KIB
                 ));
             }
@@ -265,6 +265,19 @@ mod tests {
         assert!(fits, "{text}");
         assert!(text.contains("encoder memory: 12288 KiB"), "{text}");
         assert!(text.ends_with("\nfits\n"), "{text}");
+    }
+
+    /// The usual wish is the one that leaves the quantiser to the daemon.
+    #[test]
+    fn what_finer_quantisers_take_is_told_beside_what_a_channel_takes_by_default() {
+        let (text, _) = report("--ram 64M --arena 16M 1280x720@25");
+        let kib = |line: &str| -> u32 {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let unit = words.iter().position(|word| *word == "KiB").expect(line);
+            words[unit - 1].parse().expect(line)
+        };
+        let line = |start: &str| kib(text.lines().find(|l| l.starts_with(start)).expect(&text));
+        assert!(line("  1280x720@25 needs") > line("1280x720@25 "), "{text}");
     }
 
     #[test]
