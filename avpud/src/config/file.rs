@@ -123,7 +123,7 @@ mod tests {
             ),
             (
                 "[daemon]\nlog-level = loud\n",
-                "avpud.conf:2: log-level: unknown log level \"loud\", nearest is \"info\"",
+                "avpud.conf:2: log-level: expected error, warning, info, debug or trace, found \"loud\"",
             ),
             (
                 "[daemon]\nsocket = /a\nsocket = /b\n",
@@ -147,7 +147,7 @@ mod tests {
             ),
             (
                 "[limits]\nchannels-max = 0\n",
-                "avpud.conf:2: channels-max: expected a number above 0, found 0",
+                "avpud.conf:2: channels-max: expected a whole number from 1 to 65535, found \"0\"",
             ),
         ];
         for (text, message) in cases {

@@ -310,13 +310,13 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         Setting::LogFormat => config.log_format = value::log_format(text)?,
         Setting::LogLevel => config.log_level = value::log_level(text)?,
         Setting::Device => config.device = DeviceChoice::parse(text)?,
-        Setting::CostBase => config.cost.base_ns = Some(value::number(text)?),
+        Setting::CostBase => config.cost.base_ns = Some(value::number(text, u32::MAX)?),
         Setting::CostMacroblock => {
-            config.cost.macroblock_ns = Some(value::positive(value::number(text)?)?);
+            config.cost.macroblock_ns = Some(value::at_most(text, u32::MAX)?);
         }
-        Setting::CostIdrBase => config.cost.idr_base_ns = Some(value::number(text)?),
+        Setting::CostIdrBase => config.cost.idr_base_ns = Some(value::number(text, u32::MAX)?),
         Setting::CostIdrMacroblock => {
-            config.cost.idr_macroblock_ns = Some(value::positive(value::number(text)?)?);
+            config.cost.idr_macroblock_ns = Some(value::at_most(text, u32::MAX)?);
         }
         Setting::PrepareAhead => config.prepares_ahead = value::yes_or_no(text)?,
         Setting::Arena => config.arena = value::arena(text)?,
@@ -331,7 +331,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
         Setting::RawUsers => config.raw.uids = value::list(text, value::user)?,
         Setting::RawGroups => config.raw.gids = value::list(text, value::group)?,
         Setting::ChannelsMax => {
-            config.channels_max = Some(value::positive(value::number(text)?)?);
+            config.channels_max = Some(value::at_most(text, u16::MAX)?);
         }
         Setting::RingBytes => config.ring = Some(value::ring_size(text)?),
         Setting::LoadMax => config.load_max_permille = value::at_most(text, 1000)?,
@@ -349,7 +349,7 @@ pub(super) fn apply(config: &mut Config, setting: Setting, text: &str) -> Result
             config.client_limits.packets = value::at_most(text, PACKET_CREDITS_MAX)?;
         }
         Setting::ClientIdr => {
-            config.client_limits.idr_period_us = u64::from(value::number::<u32>(text)?) * 1000;
+            config.client_limits.idr_period_us = u64::from(value::number(text, u32::MAX)?) * 1000;
         }
     }
     Ok(())

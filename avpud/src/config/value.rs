@@ -1,7 +1,6 @@
 //! Values of settings: numbers, sizes, ranges, groups, words.
 
 use super::LogFormat;
-use super::keys::unknown;
 use crate::device::linux::arena::ArenaSource;
 use crate::mem::addr::{ByteLen, PhysAddr, PhysRange};
 use avpu_proto::ring;
@@ -16,18 +15,10 @@ pub(super) fn present(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
-/// A whole number in decimal.
-pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
+/// A whole number in decimal; `max` is the largest of its type.
+pub(super) fn number<T: FromStr + Display>(text: &str, max: T) -> Result<T, String> {
     text.parse()
-        .map_err(|_| format!("expected a whole number in range, found \"{text}\""))
-}
-
-/// A number that is not zero.
-pub(super) fn positive<T: Default + PartialEq>(number: T) -> Result<T, String> {
-    if number == T::default() {
-        return Err("expected a number above 0, found 0".to_owned());
-    }
-    Ok(number)
+        .map_err(|_| format!("expected a whole number from 0 to {max}, found \"{text}\""))
 }
 
 /// A choice.
@@ -161,11 +152,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         "syslog" => Ok(LogFormat::Syslog),
-        _ => Err(unknown(
-            "log format",
-            text,
-            ["text", "json", "syslog"].into_iter(),
-        )),
+        _ => Err(format!("expected text, json or syslog, found \"{text}\"")),
     }
 }
 
@@ -174,7 +161,7 @@ pub(super) fn arena(text: &str) -> Result<ArenaSource, String> {
     match text {
         "avpumem" => Ok(ArenaSource::Own),
         "rmem" => Ok(ArenaSource::AllReserved),
-        _ => Err(unknown("memory", text, ["avpumem", "rmem"].into_iter())),
+        _ => Err(format!("expected avpumem or rmem, found \"{text}\"")),
     }
 }
 
@@ -190,10 +177,8 @@ const LEVELS: [(&str, slog::Level); 5] = [
 pub(super) fn log_level(text: &str) -> Result<slog::Level, String> {
     match LEVELS.iter().find(|(name, _)| *name == text) {
         Some((_, level)) => Ok(*level),
-        None => Err(unknown(
-            "log level",
-            text,
-            LEVELS.iter().map(|(name, _)| *name),
+        None => Err(format!(
+            "expected error, warning, info, debug or trace, found \"{text}\""
         )),
     }
 }
