@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Encodes one picture with avpud, in Python's standard library alone, written from proto/PROTOCOL.md.
+"""Encodes a picture with avpud, in Python's standard library alone, written from proto/PROTOCOL.md.
 
-avpu_client.py SOCKET WIDTH HEIGHT OUTPUT.h264 [PICTURE.nv12]
-
-Without a picture it encodes a gradient. Prints the packet's kind, QP and length. Exit codes: 0 done, 1 failed,
-2 usage, 3 no daemon or disconnected, 4 refused.
+Without a picture it encodes a gradient. Prints each packet's kind, QP and length, and its luma PSNR and NAL units where
+the daemon tells them. Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon or disconnected, 4 refused.
 """
 
+import argparse
 import mmap
 import os
 import socket
@@ -15,6 +14,8 @@ import sys
 
 FRAME_BODY_LEN_MAX = 16384
 RING_HEADER_BYTES = 4096
+NAL_UNITS_MAX = 6
+UUID = b"avpud in Python."
 REQUEST, REPLY, EVENT = 1, 2, 3
 
 
@@ -39,7 +40,10 @@ def varint(number):
 
 
 def string(text):
-    data = text.encode()
+    return byte_string(text.encode())
+
+
+def byte_string(data):
     return varint(len(data)) + data
 
 
@@ -150,12 +154,21 @@ class Client:
                 raise ValueError("no event")
         return body.varint(), body
 
-    def open_channel(self, width, height):
-        # codec Avc, size, fps 0/0, High, GOP 0, FixQp 0, BestEffort, no name, weight 0, ring 0: all defaults.
-        fields = varint(0) + varint(width) + varint(height) + bytes(10)
-        _, body, _ = self.ask(1, fields)
+    def open_channel(self, width, height, bitrate=0, delimiters=False, full_range=False, filler=False):
+        """A channel of fixed QP, or of a constant bitrate in bit/s."""
+        # Cbr with the daemon's bounds, or FixQp with its QP.
+        rate = varint(1) + varint(bitrate) + bytes(2) if bitrate else bytes(2)
+        # codec Avc; then fps 0/0, High, GOP 0; then BestEffort, no name, weight 0, ring 0, overload Reject, no deadline,
+        # preroll 0, fps_out 0/0, no ip_qp_delta, picture_bytes_max 0: all defaults.
+        fields = varint(0) + varint(width) + varint(height) + bytes(4) + rate + bytes(11)
+        _, body, _ = self.ask(1, fields + bytes([delimiters, full_range, filler]))
         channel, _, _ = body.fields("varint", "string", "varint")
         return channel, body.layout()
+
+    def user_data(self, channel, uuid, payload, every_idr=False):
+        """A message before the next picture, or before every IDR."""
+        fields = byte_string(uuid) + byte_string(payload) + bytes([every_idr])
+        self.ask(24, varint(channel) + fields)
 
     def lease(self, channel):
         """One buffer: its address, and a mapping with the offset of its first byte there."""
@@ -236,33 +249,50 @@ def padded(picture, width, height, layout):
     return bytes(out)
 
 
-def encode(path, width, height, output, picture):
-    client = Client(path)
-    channel, layout = client.open_channel(width, height)
-    subscription, ring = client.subscribe(channel)
-    address, mapping, start = client.lease(channel)
-    mapping[start : start + layout["length"]] = padded(picture, width, height, layout)
-    timestamp, cookie = 2**64 - 1, 42
+class Packet:
+    """What a Packet event says."""
+
+    def __init__(self, event):
+        self.subscription, self.sequence, self.offset, self.length, self.position = event.fields(
+            *["varint"] * 5
+        )
+        self.kind, self.qp, self.timestamp = event.fields("varint", "u8", "varint")
+        # Three times, the frame's number, squared luma error.
+        event.fields(*["varint"] * 5)
+        self.last, self.psnr_cdb, self.qp_mean, self.buffer_permille = event.fields(
+            "bool", "varint", "u8", "varint"
+        )
+        units = [event.fields("u8", "varint") for _ in range(NAL_UNITS_MAX)]
+        self.units = [(kind, offset) for kind, offset in units if kind != 0]
+
+    def __str__(self):
+        text = f"{'IDR' if self.kind == 0 else 'P'} qp {self.qp} length {self.length}"
+        if self.psnr_cdb:
+            text += f" psnr {self.psnr_cdb / 100:.2f}"
+        if self.units:
+            text += " units " + " ".join(str(kind) for kind, _ in self.units)
+        return text
+
+
+def encode_one(client, channel, address, subscription, ring, timestamp):
+    """Submits the picture at an address; answers its packet and the packet's bytes once both have ended."""
+    cookie = 42
     reply, _, _ = client.ask(
         7, varint(channel) + varint(address) + varint(timestamp) + varint(cookie) + bytes([0])
     )
     assert reply == 6
-    packet = released = False
-    while not (packet and released):
+    found = data = None
+    released = False
+    while not (found and released):
         number, event = client.event()
         if number == 0:
-            of, sequence, offset, length, position = event.fields(*["varint"] * 5)
-            kind, qp, back = event.fields("varint", "u8", "varint")
-            if (of, back) != (subscription, timestamp):
+            found = Packet(event)
+            if (found.subscription, found.timestamp) != (subscription, timestamp):
                 raise ValueError("a packet of another frame")
-            data = ring.copy(offset, length, position)
+            data = ring.copy(found.offset, found.length, found.position)
             if data is None:
                 raise ValueError("the ring was faster than this client")
-            with open(output, "wb") as file:
-                file.write(data)
-            client.ask(10, varint(subscription) + varint(sequence))
-            print("IDR" if kind == 0 else "P", f"qp {qp} length {length}")
-            packet = True
+            client.ask(10, varint(subscription) + varint(found.sequence))
         elif number == 1:
             _, _, _, back, end = event.fields(*["varint"] * 5)
             if back != cookie or end != 0:
@@ -270,19 +300,53 @@ def encode(path, width, height, output, picture):
             released = True
         elif number in (3, 6):
             raise Disconnected("the stream ended early")
+    return found, data
+
+
+def encode(wish, picture):
+    width, height = wish.width, wish.height
+    client = Client(wish.socket)
+    channel, layout = client.open_channel(
+        width, height, wish.bitrate, wish.delimiters, wish.full_range, wish.filler
+    )
+    subscription, ring = client.subscribe(channel)
+    address, mapping, start = client.lease(channel)
+    mapping[start : start + layout["length"]] = padded(picture, width, height, layout)
+    if wish.user_data:
+        client.user_data(channel, UUID, wish.user_data.encode())
+    with open(wish.output, "wb") as file:
+        for index in range(wish.pictures):
+            timestamp = 2**64 - 1 - index
+            packet, data = encode_one(client, channel, address, subscription, ring, timestamp)
+            file.write(data)
+            print(packet)
 
 
 def main():
-    if len(sys.argv) not in (5, 6):
-        print(__doc__, file=sys.stderr)
-        return 2
-    path, width, height, output = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    picture = open(sys.argv[5], "rb").read() if len(sys.argv) == 6 else gradient(width, height)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("socket")
+    parser.add_argument("width", type=int)
+    parser.add_argument("height", type=int)
+    parser.add_argument("output")
+    parser.add_argument("picture", nargs="?", help="NV12 without padding")
+    parser.add_argument("--pictures", type=int, default=1, help="how often it is encoded")
+    parser.add_argument("--bitrate", type=int, default=0, help="constant, in bit/s; else a fixed QP")
+    parser.add_argument("--filler", action="store_true", help="keep the bitrate by filler data")
+    parser.add_argument("--delimiters", action="store_true")
+    parser.add_argument("--full-range", action="store_true")
+    parser.add_argument("--user-data", help="goes with the first picture, at most 64 bytes")
+    wish = parser.parse_args()
+    width, height = wish.width, wish.height
+    if wish.picture:
+        with open(wish.picture, "rb") as file:
+            picture = file.read()
+    else:
+        picture = gradient(width, height)
     if len(picture) != width * height * 3 // 2:
         print(f"expected {width * height * 3 // 2} bytes of NV12, found {len(picture)}", file=sys.stderr)
         return 2
     try:
-        encode(path, width, height, output, picture)
+        encode(wish, picture)
         return 0
     except (Disconnected, ConnectionError, FileNotFoundError) as error:
         print(f"avpu_client.py: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@ use avpu_client::{
     Buffer, Channel, ChannelConfig, Client, ClientError, Frame, GapCause, Next, Outcome, Reader,
 };
 use avpu_tests::daemon::{Daemon, Scratch};
+use avpu_tests::parser;
 use avpu_tests::process::Finish;
 use avpu_tests::skip::{ffmpeg_or_skip, has_program, skip, workspace_root};
 use nix::sys::signal::Signal;
@@ -103,6 +104,51 @@ fn a_client_in_python_written_from_the_document_encodes_a_picture() {
     if ffmpeg_or_skip(what) {
         assert_eq!(decode(&output), (1, String::new()));
     }
+}
+
+#[test]
+fn a_client_in_python_has_the_fields_that_the_protocol_grew_by() {
+    if !has_program("python3", "--version") {
+        return skip("a stream in Python", "python3 is not installed");
+    }
+    let daemon = Daemon::start("pace=free");
+    let output = daemon.folder().join("python.h264");
+    let python = |wishes: &[&str]| {
+        Command::new("python3")
+            .arg(workspace_root().join("tests/python/avpu_client.py"))
+            .args(wishes)
+            .arg(daemon.socket())
+            .args(["176", "144"])
+            .arg(&output)
+            .stdin(Stdio::null())
+            .finish()
+    };
+    let run = python(&[
+        "--pictures=12",
+        "--bitrate=400000",
+        "--filler",
+        "--delimiters",
+        "--user-data=said in Python",
+    ]);
+    assert!(run.status.success(), "{run:?}");
+    let said = String::from_utf8(run.stdout).expect("text");
+    let units = |line: &str| {
+        let (start, units) = line.split_once(" units ").expect(line);
+        assert!(start.contains(" psnr "), "{line}");
+        units.to_owned()
+    };
+    let told: Vec<String> = said.lines().map(units).collect();
+    assert_eq!((told.len(), told[0].as_str()), (12, "9 7 8 6 5"));
+    assert_eq!(told[11], "9 1 12", "the gradient needs less than the rate");
+    let stream = std::fs::read(&output).unwrap();
+    let units = parser::units(&stream);
+    let kinds: Vec<String> = units.iter().map(|unit| unit.kind.to_string()).collect();
+    assert_eq!(kinds.join(" "), told.join(" "));
+    let data = parser::user_data(&units[3].rbsp);
+    assert_eq!(data, [(*b"avpud in Python.", b"said in Python".to_vec())]);
+    let refused = python(&["--filler"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected a constant bitrate"));
 }
 
 #[test]
