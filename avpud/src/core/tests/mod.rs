@@ -6,6 +6,7 @@ mod at_once;
 mod broken;
 mod channels;
 mod config;
+mod decimated;
 mod encoding;
 mod explaining;
 mod fitting;
