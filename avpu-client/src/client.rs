@@ -1,6 +1,7 @@
 //! A connection to the daemon as an application uses it.
 
-use crate::channel::{Channel, ChannelConfig, open_on_wire};
+use crate::channel::{Channel, open_on_wire};
+use crate::channel_config::ChannelConfig;
 use crate::connection::{Connection, Tag, deadline, greet};
 use crate::error::{ClientError, ProtocolError};
 use crate::ledger::{Key, RegionKind, RegionSlot};

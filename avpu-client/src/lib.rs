@@ -30,6 +30,7 @@
 
 mod buffer;
 mod channel;
+mod channel_config;
 mod client;
 mod connection;
 mod control;
@@ -51,7 +52,8 @@ mod transport;
 
 pub use avpu_proto as proto;
 pub use buffer::Buffer;
-pub use channel::{Channel, ChannelConfig, Frame, SubmitError};
+pub use channel::{Channel, Frame, SubmitError};
+pub use channel_config::ChannelConfig;
 pub use client::{Client, Region, socket_path};
 pub use error::{ClientError, ProtocolError, exit};
 pub use ledger::{Outcome, Released, Source};
