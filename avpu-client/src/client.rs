@@ -4,18 +4,15 @@ use crate::channel::{Channel, open_on_wire};
 use crate::channel_config::ChannelConfig;
 use crate::connection::{Connection, Tag, deadline, greet};
 use crate::error::{ClientError, ProtocolError};
-use crate::ledger::{Key, RegionKind, RegionSlot};
-use crate::listing::Pages;
+use crate::ledger::Key;
 use crate::naming;
 use crate::reader::{Reader, subscribe_on_wire};
+use crate::region::register_on_wire;
 use crate::transport::Transport;
 use avpu_proto::event::Event;
-use avpu_proto::record::Record;
-use avpu_proto::reply::{Capabilities, Fit, IdrPromised, MemoryReport, Reply};
-use avpu_proto::report::{ChannelReport, ClientReport, FrameRecord, StatusReport};
+use avpu_proto::reply::{IdrPromised, Reply};
 use avpu_proto::request::{
-    Explain, Fits, ImportBuffer, LeaseBuffers, OpenChannel, Page, RegisterRegion,
-    ReleaseQuarantine, Request, RequestIdr, Revoke, Subscribe, UnregisterRegion, Watch,
+    LeaseBuffers, ReleaseQuarantine, Request, RequestIdr, Revoke, Subscribe, Watch,
 };
 use avpu_proto::socket::{RUNTIME_DIR_VARIABLE, SOCKET_VARIABLE};
 use avpu_proto::types::{Address, ChannelId, Join, LeaseId};
@@ -98,110 +95,6 @@ impl Client {
         &self.shared.connection
     }
 
-    /// What the daemon can do.
-    ///
-    /// # Errors
-    /// When the daemon is gone.
-    pub fn capabilities(&self) -> Result<Capabilities, ClientError> {
-        match self.call(&Request::Capabilities)? {
-            Reply::Capabilities(capabilities) => Ok(capabilities),
-            _ => Err(mismatch("Capabilities")),
-        }
-    }
-
-    /// The daemon as a whole.
-    ///
-    /// # Errors
-    /// When the daemon is gone.
-    pub fn status(&self) -> Result<StatusReport, ClientError> {
-        match self.call(&Request::Status)? {
-            Reply::Status(status) => Ok(status),
-            _ => Err(mismatch("Status")),
-        }
-    }
-
-    /// Every channel of the daemon, asked for page by page.
-    #[must_use]
-    pub fn channels(&self) -> Pages<'_, ChannelReport> {
-        Pages::new(self, |client, page| {
-            match client.call(&Request::Channels(page))? {
-                Reply::Channels(listing) => Ok(listing),
-                _ => Err(mismatch("Channels")),
-            }
-        })
-    }
-
-    /// Every connection of the daemon, asked for page by page.
-    #[must_use]
-    pub fn clients(&self) -> Pages<'_, ClientReport> {
-        Pages::new(self, |client, page| {
-            match client.call(&Request::Clients(page))? {
-                Reply::Clients(listing) => Ok(listing),
-                _ => Err(mismatch("Clients")),
-            }
-        })
-    }
-
-    /// One page of who holds which memory; `Page::default()` is the first.
-    ///
-    /// # Errors
-    /// When the daemon is gone.
-    pub fn memory(&self, page: Page) -> Result<MemoryReport, ClientError> {
-        match self.call(&Request::Memory(page))? {
-            Reply::Memory(report) => Ok(report),
-            _ => Err(mismatch("Memory")),
-        }
-    }
-
-    /// Whether these channels would fit, opened one after the other; with `alone` as if no other were open. Opens
-    /// nothing.
-    ///
-    /// # Errors
-    /// When the daemon refuses because one of them could never be opened.
-    pub fn fits(&self, channels: &[OpenChannel], alone: bool) -> Result<Fit, ClientError> {
-        let channels = channels.iter().cloned().map(Record).collect();
-        match self.call(&Request::Fits(Fits { channels, alone }))? {
-            Reply::Fit(fit) => Ok(fit),
-            _ => Err(mismatch("Fits")),
-        }
-    }
-
-    /// What became of a frame of a channel, which is given by name or, as a number, by id. `number` is the sequence
-    /// number of its packet or, `by_frame`, its own.
-    ///
-    /// # Errors
-    /// When the daemon does not remember the channel or the frame.
-    pub fn explain(
-        &self,
-        channel: &str,
-        number: u32,
-        by_frame: bool,
-    ) -> Result<FrameRecord, ClientError> {
-        naming::ask(channel, |channel, name| {
-            let wish = Explain {
-                channel,
-                name,
-                number,
-                by_frame,
-            };
-            match self.call(&Request::Explain(wish))? {
-                Reply::Explanation(record) => Ok(record),
-                _ => Err(mismatch("Explain")),
-            }
-        })
-    }
-
-    /// The records of the last frames of all channels, oldest first, from the one with this number on; 0: all.
-    pub fn trace(&self, from: u32) -> Pages<'_, FrameRecord> {
-        let records: Pages<'_, FrameRecord> = Pages::new(self, |client, page| {
-            match client.call(&Request::Trace(page))? {
-                Reply::Trace(listing) => Ok(listing),
-                _ => Err(mismatch("Trace")),
-            }
-        });
-        records.starting_at(from)
-    }
-
     /// Opens an encode channel.
     ///
     /// # Errors
@@ -263,45 +156,6 @@ impl Client {
             ..RequestIdr::default()
         };
         request_idr_on_wire(self.connection(), request)
-    }
-
-    /// Registers memory that another allocator owns, so that frames in it may be submitted by address.
-    ///
-    /// # Errors
-    /// When the daemon refuses: it needs the raw-address right and a source window that holds the memory.
-    pub fn register_region(&self, address: Address, len_bytes: u32) -> Result<Region, ClientError> {
-        let request = RegisterRegion { address, len_bytes };
-        self.region(RegionKind::Memory(request))
-    }
-
-    /// Registers a buffer of another driver (dma-buf) of at least `len_bytes` as a source of frames, until the result is
-    /// dropped; [`Region::address`] says where frames in it lie. After a reconnect it may lie elsewhere.
-    ///
-    /// # Errors
-    /// When the device's kernel does not take it, or the daemon refuses.
-    pub fn import_buffer(&self, buffer: OwnedFd, len_bytes: u32) -> Result<Region, ClientError> {
-        self.region(RegionKind::Buffer {
-            request: ImportBuffer { len_bytes },
-            descriptor: buffer,
-            address: Address::default(),
-        })
-    }
-
-    fn region(&self, what: RegionKind) -> Result<Region, ClientError> {
-        let mut state = self.connection().lock();
-        let key = state.ledger.key();
-        let region = None;
-        state
-            .ledger
-            .regions
-            .insert(key, RegionSlot { what, region });
-        drop(state);
-        let region = Region {
-            connection: Arc::clone(self.connection()),
-            key,
-        };
-        register_on_wire(self.connection(), key)?;
-        Ok(region)
     }
 
     /// Turns events of all channels on or off; [`Client::next_event`] takes them.
@@ -454,70 +308,6 @@ impl Client {
             Reply::Done => Ok(()),
             _ => Err(mismatch(name)),
         }
-    }
-}
-
-/// A registered source region; dropping it unregisters.
-#[derive(Debug)]
-pub struct Region {
-    connection: Arc<Connection>,
-    key: Key,
-}
-
-impl Region {
-    /// Its first byte.
-    #[must_use]
-    pub fn address(&self) -> Address {
-        let state = self.connection.lock();
-        let slot = state.ledger.regions.get(&self.key);
-        slot.map_or(Address::default(), |slot| match &slot.what {
-            RegionKind::Memory(request) => request.address,
-            RegionKind::Buffer { address, .. } => *address,
-        })
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        let slot = self.connection.lock().ledger.regions.remove(&self.key);
-        if let Some(region) = slot.and_then(|slot| slot.region) {
-            let request = Request::UnregisterRegion(UnregisterRegion { region });
-            self.connection.mention(&request);
-        }
-    }
-}
-
-fn register_on_wire(connection: &Connection, key: Key) -> Result<(), ClientError> {
-    let slot = connection.lock().ledger.regions.get(&key).map(request_of);
-    let (request, rider) = slot.ok_or(ClientError::Disconnected)??;
-    let reply = match rider {
-        Some(rider) => connection.call_with(&request, rider)?,
-        None => connection.call(&request, Tag::Wait)?.0,
-    };
-    let Reply::RegionRegistered(registered) = reply else {
-        return Err(mismatch("RegisterRegion"));
-    };
-    if let Some(slot) = connection.lock().ledger.regions.get_mut(&key) {
-        slot.region = Some(registered.region);
-        if let RegionKind::Buffer { address, .. } = &mut slot.what {
-            *address = registered.address;
-        }
-    }
-    Ok(())
-}
-
-/// What registers a region, and the descriptor that rides with it.
-fn request_of(slot: &RegionSlot) -> Result<(Request, Option<OwnedFd>), ClientError> {
-    match &slot.what {
-        RegionKind::Memory(request) => Ok((Request::RegisterRegion(*request), None)),
-        RegionKind::Buffer {
-            request,
-            descriptor,
-            ..
-        } => Ok((
-            Request::ImportBuffer(*request),
-            Some(descriptor.try_clone()?),
-        )),
     }
 }
 
