@@ -3,10 +3,11 @@
 use crate::buffer::{Buffer, Lease};
 use crate::channel_config::ChannelConfig;
 use crate::client::{Client, mismatch, request_idr_on_wire};
-use crate::connection::{Connection, State, Submission, Tag, deadline};
+use crate::connection::{Connection, deadline};
 use crate::error::ClientError;
 use crate::ledger::{ChannelSlot, Key, Released, Source};
 use crate::reader::Reader;
+use crate::state::{State, Submission, Tag};
 use avpu_proto::event::EndOfStream;
 use avpu_proto::reply::{ChannelOpened, IdrPromised, Reply};
 use avpu_proto::request::{

@@ -2,12 +2,13 @@
 
 use crate::channel::{Channel, open_on_wire};
 use crate::channel_config::ChannelConfig;
-use crate::connection::{Connection, Tag, deadline, greet};
+use crate::connection::{Connection, deadline, greet};
 use crate::error::{ClientError, ProtocolError};
 use crate::ledger::Key;
 use crate::naming;
 use crate::reader::{Reader, subscribe_on_wire};
 use crate::region::register_on_wire;
+use crate::state::{State, Tag};
 use crate::transport::Transport;
 use avpu_proto::event::Event;
 use avpu_proto::reply::{IdrPromised, Reply};
@@ -194,7 +195,7 @@ impl Client {
     /// `Timeout`, or the daemon is gone.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Event, ClientError> {
         let connection = self.connection();
-        connection.wait(deadline(timeout), crate::connection::State::take_event)
+        connection.wait(deadline(timeout), State::take_event)
     }
 
     /// The next such event, if there is one now.

@@ -45,6 +45,7 @@ mod region;
 mod reports;
 pub mod session;
 pub mod source;
+mod state;
 pub mod sys;
 #[cfg(test)]
 mod testing;

@@ -1,10 +1,11 @@
 //! A reader of a channel: packets out.
 
 use crate::client::{mismatch, request_idr_on_wire};
-use crate::connection::{Connection, Tag, deadline};
+use crate::connection::{Connection, deadline};
 use crate::error::ClientError;
 use crate::ledger::{Arrived, Key, ReaderSlot};
 use crate::mem::ring::{Ring, RingFault};
+use crate::state::Tag;
 use avpu_proto::event::{EndOfStream, FormatChanged, GapReason, Packet as PacketMeta};
 use avpu_proto::reply::{IdrPromised, Reply, Subscribed};
 use avpu_proto::request::{ReleasePackets, Request, RequestIdr, Subscribe, Unsubscribe};

@@ -1,9 +1,10 @@
 //! Memory of other allocators and drivers as a source of frames.
 
 use crate::client::{Client, mismatch};
-use crate::connection::{Connection, Tag};
+use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::ledger::{Key, RegionKind, RegionSlot};
+use crate::state::Tag;
 use avpu_proto::reply::Reply;
 use avpu_proto::request::{ImportBuffer, RegisterRegion, Request, UnregisterRegion};
 use avpu_proto::types::Address;
