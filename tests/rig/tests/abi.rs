@@ -2,6 +2,7 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 use avpu_rig::supervisor::{Settings, Supervisor};
+use avpu_tests::process::Process;
 use std::process::{Command, Output, Stdio};
 
 const BASE: &str = "0x5300000";
@@ -14,7 +15,7 @@ fn probe(arguments: &[&str]) -> (Output, Vec<String>) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = supervisor.start(command).expect("the probe starts");
-    let output = child.wait_with_output().expect("the probe ends");
+    let output = Process::of(child).output();
     (
         output,
         supervisor.take_faults().expect("memory can be looked at"),
