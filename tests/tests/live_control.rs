@@ -194,6 +194,24 @@ fn a_pause_ends_with_an_empty_packet_and_a_channel_can_come_back_larger() {
     }
 }
 
+#[test]
+fn two_idr_pictures_that_meet_at_another_size_differ_in_their_number() {
+    let daemon = Daemon::start("pace=free");
+    let mut camera = Camera::open(&daemon, small());
+    let number = |packets: &[(Meta, Vec<u8>)]| {
+        let units = parser::units(&packets[0].1);
+        let idr = units.iter().find(|unit| unit.kind == 5).expect("an IDR");
+        parser::slice(idr).1
+    };
+    let mut numbers = vec![number(&camera.encode(1))];
+    for (size, profile) in [((320, 240), Profile::Main), ((176, 144), Profile::High)] {
+        camera.resize(size, profile);
+        numbers.push(number(&camera.encode(1)));
+    }
+    let differ = |two: &[u32]| two[0] != two[1];
+    assert!(numbers.windows(2).all(differ), "{numbers:?}");
+}
+
 /// A file of the simplest container that holds a configuration record: it, then pictures with lengths before their units.
 fn flv(record: &[u8], packets: &[(Meta, Vec<u8>)]) -> Vec<u8> {
     let mut file = b"FLV\x01\x01\0\0\0\x09\0\0\0\0".to_vec();

@@ -80,6 +80,11 @@ impl Gop {
         self.is_idr_forced = true;
     }
 
+    /// Goes on with the numbers of IDR pictures where another stream ended, so that two that meet differ.
+    pub fn follow(&mut self, before: &Self) {
+        self.idr_pic_id = before.idr_pic_id;
+    }
+
     /// Groups of `length` pictures from now on. A group that is as long already ends with the picture before.
     ///
     /// # Panics

@@ -98,6 +98,12 @@ impl Coder {
         self.rate = Controller::new(setup);
     }
 
+    /// Begins where a coder of another size or profile ended.
+    pub(super) fn follow(&mut self, before: &Self) {
+        self.touch();
+        self.gop.follow(&before.gop);
+    }
+
     /// What the next picture will be.
     pub(super) fn next_kind(&self) -> PictureKind {
         self.gop.next_kind()

@@ -91,7 +91,8 @@ impl Broker {
         };
         channel.cost = cost;
         channel.recounted = None;
-        channel.coder = new.coder;
+        let before = core::mem::replace(&mut channel.coder, new.coder);
+        channel.coder.follow(&before);
         channel.picture_max = new.picture_max;
         channel.retuning = None;
         channel.restarts = false;
