@@ -212,6 +212,30 @@ fn two_idr_pictures_that_meet_at_another_size_differ_in_their_number() {
     assert!(numbers.windows(2).all(differ), "{numbers:?}");
 }
 
+#[test]
+fn a_channel_that_grows_beyond_its_ring_says_so_and_goes_on() {
+    let daemon = Daemon::start("pace=free");
+    let wish = OpenChannel {
+        rate_control: RateControl::Cbr {
+            bitrate_bps: 100_000,
+            qp_min: 0,
+            qp_max: 0,
+        },
+        ..small()
+    };
+    let mut camera = Camera::open(&daemon, wish);
+    let ring = camera.channel.opened().ring_bytes;
+    camera.encode(2);
+    let larger = camera.resize((1280, 720), Profile::High);
+    assert_eq!(larger.effective.ring_bytes, ring);
+    let told = format!("the ring of the channel holds {ring} bytes, ");
+    assert!(larger.clamped[0].starts_with(&told), "{:?}", larger.clamped);
+    assert_eq!(camera.encode(3)[0].0.kind, PictureKind::Idr);
+    // Back in its old size it has room again.
+    let smaller = camera.resize((176, 144), Profile::High);
+    assert_eq!(smaller.clamped, Vec::<String>::new());
+}
+
 /// A file of the simplest container that holds a configuration record: it, then pictures with lengths before their units.
 fn flv(record: &[u8], packets: &[(Meta, Vec<u8>)]) -> Vec<u8> {
     let mut file = b"FLV\x01\x01\0\0\0\x09\0\0\0\0".to_vec();

@@ -306,7 +306,11 @@ impl Broker {
 
     /// Size of a channel's ring: what was asked for, or four seconds at its bitrate with room for a good IDR. A fixed
     /// quantiser bounds nothing, so there it is two of the largest pictures that a stream buffer takes.
-    fn ring_bytes(&self, parameters: &Parameters, plan: ChannelPlan) -> Result<ByteLen, Refusal> {
+    pub(super) fn ring_bytes(
+        &self,
+        parameters: &Parameters,
+        plan: ChannelPlan,
+    ) -> Result<ByteLen, Refusal> {
         let max = self.config.ring_bytes_max.value();
         let wish = parameters.ring_bytes;
         if wish > 0 {

@@ -37,7 +37,7 @@ impl Broker {
         request: u16,
         key: ChannelKey,
         parameters: Parameters,
-        clamped: Vec<String>,
+        mut clamped: Vec<String>,
     ) -> Answer {
         let gone = Refusal::Internal("the channel is gone".to_owned());
         let channel = self.channel(key).ok_or(gone)?;
@@ -50,6 +50,16 @@ impl Broker {
         let plan = plan.map_err(Refusal::Unsupported)?;
         let coder = Coder::new(&setup, parameters.description(), plan.picture_max)
             .map_err(|error| Refusal::Unsupported(error.to_string()))?;
+        let (ring, chosen) = (
+            channel.ring.data_bytes(),
+            self.ring_bytes(&parameters, plan)?,
+        );
+        if chosen.value() > ring {
+            clamped.push(format!(
+                "the ring of the channel holds {ring} bytes, one opened like this would have {}: a picture that does not fit is encoded again, coarser, and readers are overtaken sooner",
+                chosen.value()
+            ));
+        }
         let (pid, id, old) = (channel.opener.pid, channel.id, channel.memory.range());
         let memory = self.lease_memory(plan.memory, Purpose::Channel, pid, id)?;
         let range = memory.range();
