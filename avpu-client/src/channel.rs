@@ -12,7 +12,7 @@ use avpu_proto::event::EndOfStream;
 use avpu_proto::reply::{ChannelOpened, IdrPromised, Reply};
 use avpu_proto::request::{
     CloseChannel, Drain, LeaseBuffers, OpenChannel, Request, RequestIdr, ReturnLease, Submit,
-    Subscribe,
+    Subscribe, UserData,
 };
 use avpu_proto::types::{ChannelId, FrameNumber, Join};
 use std::collections::VecDeque;
@@ -79,6 +79,7 @@ impl Channel {
         let slot = ChannelSlot {
             request: config.request.clone(),
             opened: ChannelOpened::default(),
+            idr_data: None,
             live: false,
             leases: Vec::new(),
             in_flight: Vec::new(),
@@ -352,6 +353,14 @@ impl Channel {
     }
 
     /// The channel is another one now: what to ask for to get it again, and what there is.
+    /// Takes in what every IDR says from now on.
+    pub(crate) fn remember_idr_data(&self, data: Option<UserData>) {
+        let mut state = self.inner.connection.lock();
+        if let Some(slot) = slot_of(&mut state, self.inner.key) {
+            slot.idr_data = data;
+        }
+    }
+
     pub(crate) fn remember(&self, change: impl FnOnce(&mut OpenChannel, &mut ChannelOpened)) {
         if let Some(slot) = slot_of(&mut self.inner.connection.lock(), self.inner.key) {
             change(&mut slot.request, &mut slot.opened);
@@ -391,9 +400,17 @@ pub(crate) fn open_on_wire(connection: &Connection, key: Key) -> Result<(), Clie
         .map(|slot| slot.request.clone());
     let request = slot.ok_or(ClientError::Disconnected)?;
     let (reply, _) = connection.call(&Request::OpenChannel(request), Tag::Open(key))?;
-    match reply {
-        Reply::ChannelOpened(_) => Ok(()),
-        _ => Err(mismatch("OpenChannel")),
+    let Reply::ChannelOpened(ChannelOpened { channel, .. }) = reply else {
+        return Err(mismatch("OpenChannel"));
+    };
+    let idr_data = slot_of(&mut connection.lock(), key).and_then(|slot| slot.idr_data.clone());
+    let Some(data) = idr_data else { return Ok(()) };
+    match connection
+        .call(&Request::UserData(UserData { channel, ..data }), Tag::Wait)?
+        .0
+    {
+        Reply::Done => Ok(()),
+        _ => Err(mismatch("UserData")),
     }
 }
 

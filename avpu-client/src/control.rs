@@ -74,7 +74,7 @@ impl Channel {
 
     /// User data (unregistered, SEI) before the next picture that is submitted, or before every IDR from now on. An
     /// empty payload: none any more. Where that picture is dropped or lost it goes with the next one, unless that has its
-    /// own.
+    /// own. That of every IDR is said again after a reconnect.
     ///
     /// # Errors
     /// When it is longer than `limits::USER_DATA_BYTES_MAX`, or the daemon is gone.
@@ -90,7 +90,13 @@ impl Channel {
             payload: Bytes(payload.to_vec()),
             every_idr,
         };
-        self.done(&Request::UserData(request), "UserData")
+        self.done(&Request::UserData(request.clone()), "UserData")?;
+        if payload.is_empty() {
+            self.remember_idr_data(None);
+        } else if every_idr {
+            self.remember_idr_data(Some(request));
+        }
+        Ok(())
     }
 
     /// The parameter sets that the next IDR will have, for a container or a session description.

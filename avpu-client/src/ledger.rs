@@ -5,7 +5,7 @@ use crate::mem::ring::Ring;
 use avpu_proto::error::Refusal;
 use avpu_proto::event::{EndOfStream, Event, FormatChanged, Gap, Packet, SourceReleased};
 use avpu_proto::reply::{ChannelOpened, Subscribed};
-use avpu_proto::request::{ImportBuffer, OpenChannel, RegisterRegion, Subscribe};
+use avpu_proto::request::{ImportBuffer, OpenChannel, RegisterRegion, Subscribe, UserData};
 use avpu_proto::types::{Address, ChannelId, FrameEnd, FrameNumber, RegionId, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -98,6 +98,8 @@ pub(crate) struct ChannelSlot {
     pub(crate) request: OpenChannel,
     /// What the daemon said when it was last opened.
     pub(crate) opened: ChannelOpened,
+    /// User data of every IDR.
+    pub(crate) idr_data: Option<UserData>,
     /// It is open on the connection as it is now.
     pub(crate) live: bool,
     pub(crate) leases: Vec<Arc<Lease>>,

@@ -254,6 +254,8 @@ fn a_killed_daemon_ends_a_wait_and_its_successor_is_taken_up() {
     let mut reader = channel.subscribe().unwrap();
     let buffer = channel.lease(1).unwrap().remove(0);
     let epoch = channel.opened().epoch;
+    let uuid = *b"who was recorded";
+    channel.user_data(uuid, b"by whom", true).unwrap();
     let (buffer, before, _) = encode(&channel, &mut reader, buffer, 0);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| reader.next_packet(None).map(|_| ()).unwrap_err());
@@ -280,6 +282,10 @@ fn a_killed_daemon_ends_a_wait_and_its_successor_is_taken_up() {
     let (_, after, kind) = encode(&channel, &mut reader, buffer.unwrap(), 0);
     assert_eq!(kind, PictureKind::Idr);
     assert!(after == before, "the same picture in a new stream");
+    let said = |unit: &parser::NalUnit| unit.kind == 6;
+    let sei = parser::units(&after).into_iter().find(said);
+    let sei = parser::user_data(&sei.expect("user data").rbsp);
+    assert_eq!(sei, [(uuid, b"by whom".to_vec())]);
 }
 
 #[test]
