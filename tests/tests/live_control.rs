@@ -194,6 +194,41 @@ fn a_pause_ends_with_an_empty_packet_and_a_channel_can_come_back_larger() {
     }
 }
 
+/// Zeros need the most room: every third byte of them is an escape.
+#[test]
+fn the_longest_user_data_of_the_worst_bytes_arrives_whole_and_one_byte_more_is_refused() {
+    const LONGEST: usize = avpu_client::proto::limits::USER_DATA_BYTES_MAX;
+    let daemon = Daemon::start("pace=free");
+    let scratch = Scratch::new("longest");
+    let wish = OpenChannel {
+        access_unit_delimiters: true,
+        ..small()
+    };
+    let mut camera = Camera::open(&daemon, wish);
+    for every_idr in [true, false] {
+        let said = camera.channel.user_data([0; 16], &[0; LONGEST], every_idr);
+        said.expect("it fits");
+        let longer = camera
+            .channel
+            .user_data([0; 16], &[0; LONGEST + 1], every_idr);
+        assert!(longer.is_err());
+    }
+    let packets = camera.encode(2);
+    let units = parser::units(&packets[0].1);
+    let kinds: Vec<u8> = units.iter().map(|unit| unit.kind).collect();
+    assert_eq!(kinds, [9, 7, 8, 6, 5]);
+    let message = ([0; 16], vec![0; LONGEST]);
+    assert_eq!(
+        parser::user_data(&units[3].rbsp),
+        [message.clone(), message]
+    );
+    if ffmpeg_or_skip("decoding behind the longest user data") {
+        let file = scratch.path().join("longest.h264");
+        fs::write(&file, joined(&packets)).expect("it can be written");
+        assert_eq!(decoded(&file).len(), 2);
+    }
+}
+
 #[test]
 fn two_idr_pictures_that_meet_at_another_size_differ_in_their_number() {
     let daemon = Daemon::start("pace=free");
