@@ -507,6 +507,16 @@ fn the_operators_tool_changes_a_channel_of_another_process() {
     assert!(text.contains("asked for bitrate=2M max=1M"), "{text}");
     let (code, text) = run(&["set", "main", "size=320x240"]);
     assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("expected a channel that was drained with keep"));
+    // What has no meaning is refused: by the words alone, or by what the channel is.
+    let (code, text) = run(&["set", "main", "mode=cbr", "psnr=38"]);
+    assert_eq!(code, Some(2), "{text}");
+    let (code, text) = run(&["set", "main", "psnr=38"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(
+        text.contains("expected no quality with vbr, found psnr"),
+        "{text}"
+    );
     assert_eq!(run(&["set", "nobody", "gop=5"]).0, Some(4));
     // A number is a name where a channel has that name, and an id otherwise: in every command.
     let id = camera.channel.id().expect("it is open").to_string();
