@@ -114,6 +114,10 @@ fn lay_rates(
             if asked != 0 {
                 *max = clamped.bitrate("bitrate_max_bps", asked);
             }
+            // By both names there is still only one.
+            if change.bitrate_max_bps != 0 && ![0, *max].contains(&change.bitrate_bps) {
+                clamped.note("bitrate_bps", change.bitrate_bps, *max);
+            }
         }
         (None, _) => {}
     }

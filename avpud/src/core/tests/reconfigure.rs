@@ -174,6 +174,42 @@ fn numbers_are_taken_as_near_as_they_may_be_and_said_so() {
 }
 
 #[test]
+fn the_only_rate_of_a_capped_quality_is_its_ceiling_by_either_name() {
+    let ceiling = |wish| {
+        let wish = Reconfigure {
+            rate_control: Some(RateControl::CappedQuality {
+                bitrate_max_bps: 600_000,
+                qp_min: 0,
+                qp_max: 0,
+                psnr_cdb: 0,
+            }),
+            ..wish
+        };
+        let mut world = World::new();
+        let (app, channel, _) = cbr_channel(&mut world, 1);
+        let changed = world.change(app, Reconfigure { channel, ..wish });
+        let RateControl::CappedQuality {
+            bitrate_max_bps, ..
+        } = changed.effective.rate_control
+        else {
+            panic!("expected a capped quality, found {changed:?}");
+        };
+        (bitrate_max_bps, changed.clamped)
+    };
+    let by = |bitrate_bps, bitrate_max_bps| Reconfigure {
+        bitrate_bps,
+        bitrate_max_bps,
+        ..Reconfigure::default()
+    };
+    assert_eq!(ceiling(by(0, 0)), (600_000, vec![]));
+    assert_eq!(ceiling(by(500_000, 0)), (500_000, vec![]));
+    assert_eq!(ceiling(by(0, 700_000)), (700_000, vec![]));
+    assert_eq!(ceiling(by(700_000, 700_000)), (700_000, vec![]));
+    let told = "bitrate_bps: asked for 500000, 700000 in effect".to_owned();
+    assert_eq!(ceiling(by(500_000, 700_000)), (700_000, vec![told]));
+}
+
+#[test]
 fn what_was_left_to_the_daemon_follows_along() {
     let mut world = World::new();
     let (app, channel, _) = cbr_channel(&mut world, 1);
