@@ -142,6 +142,19 @@ static int is_readable(avpu_client *client)
 	return poll(&ready, 1, 0) == 1;
 }
 
+/* Nothing is readable once the news are taken; others may come meanwhile, as of a channel that starves. */
+static void expect_nothing_but_news(avpu_client *client)
+{
+	unsigned attempts = 0;
+	avpu_event event;
+
+	do {
+		EXPECT(attempts++ < 10);
+		while (avpu_next_event(client, &event, 0) == AVPU_OK)
+			EXPECT(is_news(&event));
+	} while (is_readable(client));
+}
+
 static int set_bitrate(avpu_client *client, uint32_t channel, uint32_t bitrate_bps)
 {
 	avpu_change change;
@@ -184,6 +197,7 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	avpu_lease lease;
 	avpu_frame frame;
 	avpu_event event;
+	int result;
 
 	memset(&again, 0, sizeof again);
 	again.width = WIDTH;
@@ -218,10 +232,11 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	frame.address = lease.buffers[0].address;
 	FAILS(AVPU_CODE_NOT_OWNER, avpu_submit(other, channel.channel, &frame, NULL));
 
-	while (avpu_next_event(client, &event, 0) == AVPU_OK)
-		EXPECT(is_news(&event));
-	EXPECT(!is_readable(client));
-	FAILS(AVPU_TIMEOUT, avpu_next_event(client, &event, 1));
+	expect_nothing_but_news(client);
+	do
+		result = avpu_next_event(client, &event, 1);
+	while (result == AVPU_OK && is_news(&event));
+	EXPECT(result == AVPU_TIMEOUT);
 	submit(client, channel.channel, frame.address, 7);
 	do
 		DONE(avpu_read_channel_report(client, channel.channel, &report));
@@ -229,9 +244,7 @@ static void a_picture_goes_in_and_a_packet_comes_out(avpu_client *client, avpu_c
 	/* What came with the reports counts as much as what the socket still has. */
 	EXPECT(is_readable(client));
 	packet = take_both(client, 7);
-	while (avpu_next_event(client, &event, 0) == AVPU_OK)
-		EXPECT(is_news(&event));
-	EXPECT(!is_readable(client));
+	expect_nothing_but_news(client);
 
 	FAILS(AVPU_TOO_SMALL, avpu_copy_packet(&reader, &packet, room, packet.len_bytes - 1));
 	DONE(avpu_copy_packet(&reader, &packet, room, sizeof room));
