@@ -108,6 +108,10 @@ impl Broker {
             match accepted {
                 Ok((frame, room)) => self.answer_submit(session, held.request, key, frame, room),
                 Err(refusal) => {
+                    // As with a Submit that is refused at once, what was meant for it is for the next one.
+                    if let (Some(data), Some(channel)) = (held.user_data, self.channel_mut(key)) {
+                        channel.keep_user_data(data);
+                    }
                     self.count_refused_submit(key);
                     self.refuse(session, held.request, &refusal);
                 }

@@ -89,13 +89,19 @@ impl Channel {
             let distance = frame.number.value().wrapping_sub(from.value());
             (1..=u32::MAX / 2).contains(&distance)
         };
-        let queued = self.queue.iter_mut().find(follows);
-        let next = match queued {
-            Some(frame) => &mut frame.user_data,
-            None => match self.held.front_mut() {
-                Some(held) => held.user_data_mut(),
-                None => &mut self.user_data.next,
-            },
+        match self.queue.iter_mut().find(follows) {
+            Some(frame) => {
+                frame.user_data.get_or_insert(data);
+            }
+            None => self.keep_user_data(data),
+        }
+    }
+
+    /// Keeps user data for the next frame that comes into the queue.
+    pub(super) fn keep_user_data(&mut self, data: UserData) {
+        let next = match self.held.front_mut() {
+            Some(held) => held.user_data_mut(),
+            None => &mut self.user_data.next,
         };
         next.get_or_insert(data);
     }

@@ -1,6 +1,6 @@
 //! User data, delimiters, parameter sets out of band, and what packets say of themselves.
 
-use super::requests::flush;
+use super::requests::{drain, flush, resume};
 use super::world::{World, frame, small};
 use crate::core::event::SessionKey;
 use crate::job::{EncodedPicture, JobFailure, JobOutcome, PictureStats};
@@ -210,6 +210,34 @@ fn user_data_reaches_a_frame_that_waits_for_room_before_one_that_is_still_to_com
     assert!(holds(world.finish(1000, 100).header.bytes(), b"once"));
     world.submit(app, channel, address);
     assert!(!holds(world.finish(1000, 100).header.bytes(), b"once"));
+}
+
+#[test]
+fn user_data_of_a_submit_that_is_refused_stays_for_the_next_one() {
+    let mut world = World::new();
+    let wish = OpenChannel {
+        overload: Overload::Wait,
+        ..small()
+    };
+    let (app, channel, address) = world.ready_with(1, wish);
+    for _ in 0..=QUEUE_MAX {
+        world.submit(app, channel, address);
+    }
+    world.ask(app, user_data(channel, b"once", false));
+    let waits = world.ask_later(app, Request::Submit(frame(channel, address)));
+    world.ask(app, drain(channel, true));
+    let refused = world.answer_to(app, waits);
+    assert!(matches!(refused, Some(Reply::Refused(_))), "{refused:?}");
+    for _ in 0..=QUEUE_MAX {
+        let job = world.finish(1000, 100);
+        assert!(!holds(job.header.bytes(), b"once"));
+    }
+    // At once, too.
+    let again = world.submit(app, channel, address);
+    assert!(matches!(again, Reply::Refused(_)), "{again:?}");
+    assert_eq!(world.ask(app, resume(channel)), Reply::Done);
+    world.submit(app, channel, address);
+    assert!(holds(world.finish(1000, 100).header.bytes(), b"once"));
 }
 
 #[test]
