@@ -267,24 +267,28 @@ pub fn read(address: u32, words: &Words, report: &mut dyn FnMut(Violation)) -> O
         reference_poc: check.word(0x0d),
         reference_reference_poc: check.word(0x10),
         hwrc,
-        at: Addresses {
-            source_luma: check.word(0x20),
-            source_chroma: check.word(0x21),
-            source_pitch_bytes: bits(check.word(0x22), 0, 18),
-            ep2: check.word(0x23),
-            rec_luma: check.word(0x24),
-            rec_chroma: check.word(0x25),
-            ep1: check.word(0x27),
-            ref_luma: check.word(0x28),
-            ref_chroma: check.word(0x29),
-            ref_vectors: check.word(0x2c),
-            ep3: check.word(0x2d),
-            rec_vectors: check.word(0x2e),
-            stream: check.word(0x30),
-            stream_usable_bytes: check.word(0x31),
-            budget_bytes: check.word(0x33),
-            rec_map: check.word(0x37),
-            ref_map: check.word(0x38),
-        },
+        at: addresses(&check),
     })
+}
+
+fn addresses(check: &Checker<'_>) -> Addresses {
+    Addresses {
+        source_luma: check.word(0x20),
+        source_chroma: check.word(0x21),
+        source_pitch_bytes: bits(check.word(0x22), 0, 18),
+        ep2: check.word(0x23),
+        rec_luma: check.word(0x24),
+        rec_chroma: check.word(0x25),
+        ep1: check.word(0x27),
+        ref_luma: check.word(0x28),
+        ref_chroma: check.word(0x29),
+        ref_vectors: check.word(0x2c),
+        ep3: check.word(0x2d),
+        rec_vectors: check.word(0x2e),
+        stream: check.word(0x30),
+        stream_usable_bytes: check.word(0x31),
+        budget_bytes: check.word(0x33),
+        rec_map: check.word(0x37),
+        ref_map: check.word(0x38),
+    }
 }

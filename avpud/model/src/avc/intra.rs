@@ -20,6 +20,39 @@ pub(super) struct Large {
     prediction: [[u8; 16]; 16],
 }
 
+/// The mode of a block of 4x4 or 8x8 that costs least.
+struct Small<const N: usize> {
+    cost: u32,
+    mode: u8,
+    prediction: [[u8; N]; N],
+}
+
+impl<const N: usize> Small<N> {
+    /// Of the modes that the contour allows; `predicted` is the one that takes least bits to say.
+    #[inline]
+    fn best(contour: &Contour, source: &[[u8; N]; N], predicted: u8, lambda: u32) -> Self {
+        let mut best = Self {
+            cost: u32::MAX,
+            mode: 0,
+            prediction: [[0; N]; N],
+        };
+        let mut prediction = [[0; N]; N];
+        for mode in (0..9).filter(|&mode| contour.allows(mode)) {
+            contour.predict(mode, &mut prediction);
+            let bits = if mode == predicted { 1 } else { 4 };
+            let cost = satd(source, &prediction) + lambda * bits;
+            if cost < best.cost {
+                best = Self {
+                    cost,
+                    mode,
+                    prediction,
+                };
+            }
+        }
+        best
+    }
+}
+
 impl Coder<'_> {
     fn available(&self) -> Available {
         let inside = |mb: &MbInfo| mb.kind != MbKind::Outside;
@@ -106,22 +139,13 @@ impl Coder<'_> {
         let around_mb = self.available();
         for block in 0..4 {
             let (x, y) = (block % 2, block / 2);
-            let available = Available {
-                left: x > 0 || around_mb.left,
-                top: y > 0 || around_mb.top,
-                top_left: match (x, y) {
-                    (0, 0) => around_mb.top_left,
-                    (_, 0) => around_mb.top,
-                    (0, _) => around_mb.left,
-                    _ => true,
-                },
-                top_right: match block {
-                    0 => around_mb.top,
-                    1 => around_mb.top_right,
-                    2 => true,
-                    _ => false,
-                },
+            let top_right = match block {
+                0 => around_mb.top,
+                1 => around_mb.top_right,
+                2 => true,
+                _ => false,
             };
+            let available = around_mb.inside((x, y), top_right);
             let at = self.luma_at() + y * 8 * self.recon.stride + x * 8;
             let contour = Contour::new(
                 self.recon.luma,
@@ -132,27 +156,15 @@ impl Coder<'_> {
             );
             let source = quarter(&self.source.luma, x * 8, y * 8);
             let (left, top) = modes_beside(&self.mb.modes, &self.around, 2 * x, 2 * y);
-            let predicted = predicted_mode(left, top);
-            let mut best = (u32::MAX, 0);
-            let mut prediction = [[0; 8]; 8];
-            let mut candidate = [[0; 8]; 8];
-            for mode in (0..9).filter(|&mode| available.allows(mode)) {
-                contour.predict(mode, &mut candidate);
-                let bits = if mode == predicted { 1 } else { 4 };
-                let cost = satd(&source, &candidate) + self.lambda * bits;
-                if cost < best.0 {
-                    best = (cost, mode);
-                    prediction = candidate;
-                }
-            }
-            cost += best.0;
+            let best = Small::best(&contour, &source, predicted_mode(left, top), self.lambda);
+            cost += best.cost;
             if cost >= limit {
                 return None;
             }
             for index in [0, 1, 4, 5] {
-                self.mb.modes[y * 8 + x * 2 + index] = best.1;
+                self.mb.modes[y * 8 + x * 2 + index] = best.mode;
             }
-            if self.code_luma_8x8(block, &prediction, ListKind::Intra) {
+            if self.code_luma_8x8(block, &best.prediction, ListKind::Intra) {
                 self.mb.cbp |= 1 << block;
                 self.mb.coded |= 0x33 << (y * 8 + x * 2);
             }
@@ -167,21 +179,12 @@ impl Coder<'_> {
         let around_mb = self.available();
         for block in 0..16 {
             let (x, y) = (BLOCK_X[block], BLOCK_Y[block]);
-            let available = Available {
-                left: x > 0 || around_mb.left,
-                top: y > 0 || around_mb.top,
-                top_left: match (x, y) {
-                    (0, 0) => around_mb.top_left,
-                    (_, 0) => around_mb.top,
-                    (0, _) => around_mb.left,
-                    _ => true,
-                },
-                top_right: match (x, y) {
-                    (3, 0) => around_mb.top_right,
-                    (_, 0) => around_mb.top,
-                    _ => UPPER_RIGHT_CODED >> (y * 4 + x) & 1 != 0,
-                },
+            let top_right = match (x, y) {
+                (3, 0) => around_mb.top_right,
+                (_, 0) => around_mb.top,
+                _ => UPPER_RIGHT_CODED >> (y * 4 + x) & 1 != 0,
             };
+            let available = around_mb.inside((x, y), top_right);
             let at = self.luma_at() + y * 4 * self.recon.stride + x * 4;
             let contour = Contour::new(
                 self.recon.luma,
@@ -192,25 +195,13 @@ impl Coder<'_> {
             );
             let source = tile(&self.source.luma, x * 4, y * 4);
             let (left, top) = modes_beside(&self.mb.modes, &self.around, x, y);
-            let predicted = predicted_mode(left, top);
-            let mut best = (u32::MAX, 0);
-            let mut prediction = [[0; 4]; 4];
-            let mut candidate = [[0; 4]; 4];
-            for mode in (0..9).filter(|&mode| available.allows(mode)) {
-                contour.predict(mode, &mut candidate);
-                let bits = if mode == predicted { 1 } else { 4 };
-                let cost = satd(&source, &candidate) + self.lambda * bits;
-                if cost < best.0 {
-                    best = (cost, mode);
-                    prediction = candidate;
-                }
-            }
-            cost += best.0;
+            let best = Small::best(&contour, &source, predicted_mode(left, top), self.lambda);
+            cost += best.cost;
             if cost >= limit {
                 return None;
             }
-            self.mb.modes[y * 4 + x] = best.1;
-            if self.code_luma_4x4(block, (x, y), &prediction, ListKind::Intra) {
+            self.mb.modes[y * 4 + x] = best.mode;
+            if self.code_luma_4x4(block, (x, y), &best.prediction, ListKind::Intra) {
                 self.mb.cbp |= 1 << (block / 4);
                 self.mb.coded |= 1 << (y * 4 + x);
             }

@@ -21,9 +21,26 @@ pub(super) struct Available {
 }
 
 impl Available {
+    /// What is there around the block at column `x` and row `y` of a macroblock with these neighbours. Whether what lies
+    /// to the upper right is coded already goes by the size of the blocks.
+    #[inline]
+    pub(super) fn inside(self, (x, y): (usize, usize), top_right: bool) -> Self {
+        Self {
+            left: x > 0 || self.left,
+            top: y > 0 || self.top,
+            top_left: match (x, y) {
+                (0, 0) => self.top_left,
+                (_, 0) => self.top,
+                (0, _) => self.left,
+                _ => true,
+            },
+            top_right,
+        }
+    }
+
     /// Whether a block mode may be used.
     #[inline]
-    pub(super) fn allows(self, mode: u8) -> bool {
+    fn allows(self, mode: u8) -> bool {
         match mode {
             VERTICAL | DIAGONAL_DOWN_LEFT | VERTICAL_LEFT => self.top,
             HORIZONTAL | HORIZONTAL_UP => self.left,
@@ -111,7 +128,13 @@ impl Contour {
         }
     }
 
-    /// Predicts a block with a mode that [`Available::allows`]; rows of `N` samples.
+    /// Whether a block mode may be used.
+    #[inline]
+    pub(super) fn allows(&self, mode: u8) -> bool {
+        self.available.allows(mode)
+    }
+
+    /// Predicts a block with a mode that [`Contour::allows`]; rows of `N` samples.
     #[inline]
     pub(super) fn predict<const N: usize>(&self, mode: u8, out: &mut [[u8; N]; N]) {
         let (pairs, triples) = (&self.pairs, &self.triples);

@@ -2,7 +2,7 @@
 
 use super::coder::Coder;
 use super::mb::{MbKind, Mv};
-use super::metric::{quarter, window};
+use super::metric::window;
 use super::motion::{Found, Search, difference_bits};
 use super::reference::{Limits, Reference};
 use super::vectors::VectorField;
@@ -89,7 +89,6 @@ impl Coder<'_> {
     /// Replaces `choice`, a single partition, by a split where that costs less.
     pub(super) fn try_split(&self, reference: &Reference, limits: Limits, choice: &mut Choice) {
         let whole = choice.mv[0];
-        let (x, y) = (self.column * 16, self.row * 16);
         let mut field = VectorField::new(&self.around);
         let mut split = Choice {
             kind: MbKind::Inter8x8,
@@ -98,18 +97,10 @@ impl Coder<'_> {
             predictions: [Mv::default(); 4],
         };
         for index in 0..4 {
-            let source = quarter(&self.source.luma, index % 2 * 8, index / 2 * 8);
-            let search = Search {
-                reference,
-                source: &source,
-                at: (x + index % 2 * 8, y + index / 2 * 8),
-                limits,
-                prediction: field.median(index, 1),
-                lambda: self.lambda,
-            };
-            let found = search.settle(&[whole]);
+            let prediction = field.median(index, 1);
+            let found = self.settle::<8, 8>(reference, limits, index, prediction, &[whole]);
             split.mv[index] = found.mv;
-            split.predictions[index] = search.prediction;
+            split.predictions[index] = prediction;
             split.cost += found.cost;
             if split.cost >= choice.cost {
                 return;
@@ -133,8 +124,6 @@ impl Coder<'_> {
         quarters: [Mv; 4],
         choice: &mut Choice,
     ) {
-        let (x, y) = (self.column * 16, self.row * 16);
-        let lambda = self.lambda;
         // Both halves of a kind: first quarter, and the quarters whose vectors it may take.
         for (kind, halves) in [
             (MbKind::Inter16x8, [(0, [0, 1]), (2, [2, 3])]),
@@ -143,41 +132,24 @@ impl Coder<'_> {
             let mut field = VectorField::new(&self.around);
             let mut split = Choice {
                 kind,
-                cost: lambda * BITS_HALVES,
+                cost: self.lambda * BITS_HALVES,
                 mv: quarters,
                 predictions: [Mv::default(); 4],
             };
             for (half, (first, covered)) in halves.into_iter().enumerate() {
-                let at = (x + first % 2 * 8, y + first / 2 * 8);
                 let candidates = covered.map(|index| quarters[index]);
-                let found: Found;
-                if kind == MbKind::Inter16x8 {
+                let (prediction, found) = if kind == MbKind::Inter16x8 {
                     let prediction = field.wide(first);
-                    let source: [[u8; 16]; 8] = window(&self.source.luma, 0, first / 2 * 8);
-                    let search = Search {
-                        reference,
-                        source: &source,
-                        at,
-                        limits,
-                        prediction,
-                        lambda,
-                    };
-                    found = search.settle(&candidates);
-                    split.predictions[half] = prediction;
+                    let found =
+                        self.settle::<16, 8>(reference, limits, first, prediction, &candidates);
+                    (prediction, found)
                 } else {
                     let prediction = field.tall(first);
-                    let source: [[u8; 8]; 16] = window(&self.source.luma, first * 8, 0);
-                    let search = Search {
-                        reference,
-                        source: &source,
-                        at,
-                        limits,
-                        prediction,
-                        lambda,
-                    };
-                    found = search.settle(&candidates);
-                    split.predictions[half] = prediction;
-                }
+                    let found =
+                        self.settle::<8, 16>(reference, limits, first, prediction, &candidates);
+                    (prediction, found)
+                };
+                split.predictions[half] = prediction;
                 split.cost += found.cost;
                 for index in covered {
                     split.mv[index] = found.mv;
@@ -188,5 +160,26 @@ impl Coder<'_> {
                 *choice = split;
             }
         }
+    }
+    /// The best vector for a partition of `W` columns and `H` rows that begins in the quarter `first`.
+    fn settle<const W: usize, const H: usize>(
+        &self,
+        reference: &Reference,
+        limits: Limits,
+        first: usize,
+        prediction: Mv,
+        candidates: &[Mv],
+    ) -> Found {
+        let (dx, dy) = (first % 2 * 8, first / 2 * 8);
+        let source: [[u8; W]; H] = window(&self.source.luma, dx, dy);
+        let search = Search {
+            reference,
+            source: &source,
+            at: (self.column * 16 + dx, self.row * 16 + dy),
+            limits,
+            prediction,
+            lambda: self.lambda,
+        };
+        search.settle(candidates)
     }
 }

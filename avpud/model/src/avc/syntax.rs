@@ -292,16 +292,29 @@ fn residual(cabac: &mut Cabac, around: &Neighbours, mb: &MbInfo, levels: &Levels
     let intra = mb.kind.is_intra();
     let left = around.left.coded_for(intra);
     let top = around.top.coded_for(intra);
-    let set = |mask: u32, bit: u32| mask >> bit & 1 != 0;
+    residual_luma(cabac, (left, top), mb, levels);
+    residual_chroma(cabac, (left, top), mb, levels);
+}
 
-    if mb.kind == MbKind::Intra16x16 {
-        let coded = set(mb.coded, CODED_LUMA_DC);
-        let beside = (set(left, CODED_LUMA_DC), set(top, CODED_LUMA_DC));
+/// A bit of a mask of coded blocks.
+#[inline]
+fn is_set(mask: u32, bit: u32) -> bool {
+    mask >> bit & 1 != 0
+}
+
+/// `left` and `top` say which blocks of the neighbours are coded.
+fn residual_luma(cabac: &mut Cabac, (left, top): (u32, u32), mb: &MbInfo, levels: &Levels) {
+    let (kind, skip) = if mb.kind == MbKind::Intra16x16 {
+        let beside = (is_set(left, CODED_LUMA_DC), is_set(top, CODED_LUMA_DC));
+        let coded = is_set(mb.coded, CODED_LUMA_DC);
         residual::coded_flag(cabac, BlockKind::LumaDc, beside.0, beside.1, coded);
         if coded {
             residual::levels(cabac, BlockKind::LumaDc, &levels.luma_dc);
         }
-    }
+        (BlockKind::LumaAc, 1)
+    } else {
+        (BlockKind::Luma4x4, 0)
+    };
     for block in 0..16 {
         if mb.cbp >> (block / 4) & 1 == 0 {
             continue;
@@ -316,44 +329,35 @@ fn residual(cabac: &mut Cabac, around: &Neighbours, mb: &MbInfo, levels: &Levels
         let bit = y * 4 + x;
         let beside = (
             if x > 0 {
-                set(mb.coded, bit - 1)
+                is_set(mb.coded, bit - 1)
             } else {
-                set(left, bit + 3)
+                is_set(left, bit + 3)
             },
             if y > 0 {
-                set(mb.coded, bit - 4)
+                is_set(mb.coded, bit - 4)
             } else {
-                set(top, bit + 12)
+                is_set(top, bit + 12)
             },
         );
-        let (kind, skip) = if mb.kind == MbKind::Intra16x16 {
-            (BlockKind::LumaAc, 1)
-        } else {
-            (BlockKind::Luma4x4, 0)
-        };
-        let coded = set(mb.coded, bit);
+        let coded = is_set(mb.coded, bit);
         residual::coded_flag(cabac, kind, beside.0, beside.1, coded);
         if coded {
-            residual::levels(
-                cabac,
-                kind,
-                &levels.luma[16 * block + skip..16 * block + 16],
-            );
+            let levels = &levels.luma[16 * block + skip..16 * block + 16];
+            residual::levels(cabac, kind, levels);
         }
     }
+}
+
+/// As [`residual_luma`].
+fn residual_chroma(cabac: &mut Cabac, (left, top): (u32, u32), mb: &MbInfo, levels: &Levels) {
     if mb.cbp >> 4 == 0 {
         return;
     }
     for plane in 0..2 {
         let bit = CODED_CHROMA_DC + plane as u32;
-        let coded = set(mb.coded, bit);
-        residual::coded_flag(
-            cabac,
-            BlockKind::ChromaDc,
-            set(left, bit),
-            set(top, bit),
-            coded,
-        );
+        let beside = (is_set(left, bit), is_set(top, bit));
+        let coded = is_set(mb.coded, bit);
+        residual::coded_flag(cabac, BlockKind::ChromaDc, beside.0, beside.1, coded);
         if coded {
             residual::levels(cabac, BlockKind::ChromaDc, &levels.chroma_dc[plane]);
         }
@@ -363,28 +367,24 @@ fn residual(cabac: &mut Cabac, around: &Neighbours, mb: &MbInfo, levels: &Levels
     }
     for plane in 0..2 {
         for block in 0..4u32 {
-            let first = CODED_CHROMA + 4 * plane as u32;
-            let bit = first + block;
+            let bit = CODED_CHROMA + 4 * plane as u32 + block;
             let beside = (
                 if block & 1 != 0 {
-                    set(mb.coded, bit - 1)
+                    is_set(mb.coded, bit - 1)
                 } else {
-                    set(left, bit + 1)
+                    is_set(left, bit + 1)
                 },
                 if block & 2 != 0 {
-                    set(mb.coded, bit - 2)
+                    is_set(mb.coded, bit - 2)
                 } else {
-                    set(top, bit + 2)
+                    is_set(top, bit + 2)
                 },
             );
-            let coded = set(mb.coded, bit);
+            let coded = is_set(mb.coded, bit);
             residual::coded_flag(cabac, BlockKind::ChromaAc, beside.0, beside.1, coded);
             if coded {
-                residual::levels(
-                    cabac,
-                    BlockKind::ChromaAc,
-                    &levels.chroma[plane][block as usize][1..],
-                );
+                let levels = &levels.chroma[plane][block as usize][1..];
+                residual::levels(cabac, BlockKind::ChromaAc, levels);
             }
         }
     }
