@@ -5,6 +5,7 @@ use avpu_client::proto::event::{Event, Packet, SourceReleased};
 use avpu_client::proto::reply::{Reply, Submitted};
 use avpu_client::proto::request::Request;
 use avpu_client::proto::types::{FrameEnd, FrameNumber, PictureKind, Sequence};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
@@ -14,7 +15,9 @@ use std::thread;
 fn a_client_written_from_the_document_encodes_a_picture() {
     let python = Command::new("python3").arg("--version").output();
     if !python.is_ok_and(|python| python.status.success()) {
-        eprintln!("SKIPPED: the client in Python: python3 is not installed");
+        // Past the harness, which keeps what a test that passes prints.
+        let reason = "SKIPPED: the client in Python: python3 is not installed";
+        writeln!(std::io::stderr(), "{reason}").unwrap();
         return;
     }
     let place = std::env::temp_dir().join(format!("avpu-python-{}", std::process::id()));

@@ -8,6 +8,7 @@ mod stream;
 
 use avpu_model::avc::{Encoder, Frame, MbProgress, PictureParams, SliceKind};
 use stream::check::{Picture, check, compare};
+use stream::skip::skip;
 
 const CLIPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/clips");
 
@@ -15,7 +16,10 @@ const CLIPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/clips"
 fn street(width: usize, height: usize, count: usize) -> Option<Vec<Picture>> {
     let clip = format!("{CLIPS}/street-1920x1080p25.h264");
     if !std::path::Path::new(&clip).exists() {
-        println!("skipped {width}x{height}: there is no clip at {clip}");
+        skip(
+            &format!("{width}x{height}"),
+            &format!("there is no clip at {clip}"),
+        );
         return None;
     }
     let (scale, count) = (format!("scale={width}:{height}"), count.to_string());
@@ -35,7 +39,7 @@ fn street(width: usize, height: usize, count: usize) -> Option<Vec<Picture>> {
         "-",
     ];
     let Some((bytes, _)) = stream::run("ffmpeg", &arguments, &[]) else {
-        println!("skipped {width}x{height}: ffmpeg is not installed");
+        skip(&format!("{width}x{height}"), "ffmpeg is not installed");
         return None;
     };
     let pictures = bytes.chunks_exact(width * height * 3 / 2);
@@ -146,7 +150,7 @@ fn large_sizes_of_a_real_clip_decode_to_the_reconstruction() {
 fn the_office_decodes_to_the_reconstruction() {
     let path = format!("{CLIPS}/office-320x192p12.i420");
     let Ok(bytes) = std::fs::read(&path) else {
-        println!("skipped: there is no clip at {path}");
+        skip("the office", &format!("there is no clip at {path}"));
         return;
     };
     let (width, height) = (320, 192);

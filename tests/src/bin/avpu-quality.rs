@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         .into()
     });
     if !std::path::Path::new(&clip).exists() {
-        println!("skipped: there is no clip at {clip}");
+        println!("SKIPPED: there is no clip at {clip}");
         return ExitCode::SUCCESS;
     }
     let scale = format!("scale={WIDTH}:{HEIGHT}");
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         "-v", "error", "-i", &clip, "-vf", &scale, "-pix_fmt", "nv12", "-f", "rawvideo", "-",
     ];
     let Some((video, _)) = stream::run("ffmpeg", &arguments, &[]) else {
-        println!("skipped: ffmpeg is not installed");
+        println!("SKIPPED: ffmpeg is not installed");
         return ExitCode::SUCCESS;
     };
     let count = video.len() / FRAME_BYTES;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         .into_iter()
         .collect();
     let Some(theirs) = theirs else {
-        println!("skipped the comparison: this ffmpeg has no libx264");
+        println!("SKIPPED: the comparison: this ffmpeg has no libx264");
         return ExitCode::SUCCESS;
     };
     for (name, points) in [("model", &ours), ("x264 ultrafast", &theirs)] {

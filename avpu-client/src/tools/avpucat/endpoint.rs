@@ -315,7 +315,12 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_with_the_outputs_name() {
         let Ok(full) = File::options().write(true).open("/dev/full") else {
-            println!("skipped: there is no /dev/full here");
+            // Past the harness, which keeps what a test that passes prints.
+            writeln!(
+                io::stderr(),
+                "SKIPPED: a full disk: there is no /dev/full here"
+            )
+            .unwrap();
             return;
         };
         let mut output = Output::new(full, "/dev/full");

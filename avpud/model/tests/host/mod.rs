@@ -18,14 +18,6 @@ use avpu_model::registers::offset;
 use avpu_model::timing::Pace;
 use avpu_model::violation::Violation;
 use avpu_model::{Machine, Waited, tables};
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Prints that something was skipped and why, with a count for this test program.
-pub(crate) fn skip(what: &str, why: &str) {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
-    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    eprintln!("SKIPPED ({count} in this program): {what}: {why}");
-}
 
 /// Where everything of a channel lies.
 #[derive(Clone, Copy, Debug)]

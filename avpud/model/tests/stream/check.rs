@@ -3,6 +3,7 @@
 // Picture coordinates and random bytes are narrowed on purpose.
 #![allow(clippy::cast_possible_truncation)]
 
+use super::skip::skip;
 use avpu_model::avc::{Encoder, Frame, Nv12View, PictureParams, PictureStats, SliceKind};
 
 /// An NV12 picture stored in whole macroblocks.
@@ -122,7 +123,7 @@ pub(crate) fn check(
 /// Compares ffmpeg's decode of `stream` with `expected`.
 pub(crate) fn compare(name: &str, width: usize, stream: &[u8], expected: &[Vec<u8>]) {
     let Some(decoded) = super::decode(stream) else {
-        println!("skipped {name}: ffmpeg is not installed");
+        skip(name, "ffmpeg is not installed");
         return;
     };
     let len = expected[0].len();

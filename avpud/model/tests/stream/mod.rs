@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 pub(crate) mod check;
+pub(crate) mod skip;
 
 /// Bits of a header, most significant first.
 #[derive(Default)]
