@@ -275,7 +275,8 @@ impl Channel {
         Reader::open(&inner.connection, request, Some(inner.key))
     }
 
-    /// Asks that the next picture be an IDR; answers which packet will be that. For any thread, also while another waits for a packet.
+    /// Asks that the next picture be an IDR; answers which packet will be that. For any thread, also while another
+    /// waits for a packet.
     ///
     /// # Errors
     /// When the daemon refuses or is gone.

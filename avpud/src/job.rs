@@ -1,8 +1,8 @@
 //! The contract between core and driver: core says what to encode, the driver says how.
 //!
-//! Core hands the driver a [`ChannelSetup`](crate::picture::ChannelSetup) with the physical memory leased for the channel, then one
-//! [`EncodeJob`] a picture. For every job that was started exactly one [`JobOutcome`] comes back, also through a
-//! reset. The driver knows nothing of clients, core nothing of registers.
+//! Core hands the driver a [`ChannelSetup`](crate::picture::ChannelSetup) with the physical memory leased for the
+//! channel, then one [`EncodeJob`] a picture. For every job that was started exactly one [`JobOutcome`] comes back,
+//! also through a reset. The driver knows nothing of clients, core nothing of registers.
 
 use crate::mem::addr::{ByteLen, PhysRange};
 use crate::picture::{PictureBudget, PictureKind, Qp, RateControl};

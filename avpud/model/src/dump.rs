@@ -4,7 +4,8 @@
 //! command list tells), to one file for each channel. A channel is known by its lambda and scaling tables, which lie in
 //! its own memory: picture buffers alternate, and no list of an intra picture names both. The file is
 //! `AAAAAAAA-WIDTHxHEIGHT.i420`, where `AAAAAAAA` is the address of the buffer that its first picture was written to. A
-//! channel that later gets the same memory and has the same size continues the same file. Pictures that the host throws away, because an interrupt was lost for example, are in it too.
+//! channel that later gets the same memory and has the same size continues the same file. Pictures that the host throws
+//! away, because an interrupt was lost for example, are in it too.
 
 use crate::avc::Frame;
 use crate::engine::PictureInfo;

@@ -1,9 +1,9 @@
 //! The H.264 level of a stream (standard, annex A, table A-1).
 //!
-//! A level promises a decoder how much it must be able to do. The smallest one is chosen that holds for
-//! size, rate, bit rate, decoder's buffer and motion vectors. A stream that says nothing of its buffer has to fit the
-//! largest one of its level (A.3.1, E.2.2), and rate control keeps one of three seconds. The encoder searches 224 lines up and down, which no level
-//! below 2.1 allows; so nothing below 2.1 is ever said, and level 1b does not occur.
+//! A level promises a decoder how much it must be able to do. The smallest one is chosen that holds for size, rate, bit
+//! rate, decoder's buffer and motion vectors. A stream that says nothing of its buffer has to fit the largest one of
+//! its level (A.3.1, E.2.2), and rate control keeps one of three seconds. The encoder searches 224 lines up and down,
+//! which no level below 2.1 allows; so nothing below 2.1 is ever said, and level 1b does not occur.
 
 use core::fmt;
 

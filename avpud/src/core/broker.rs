@@ -1,7 +1,8 @@
 //! The broker: all state of the daemon's policy, and the four calls by which the shell drives it.
 //!
 //! What each request and each fact does is in the files beside this one, each an `impl Broker` for one subject:
-//! `opening`, `leasing`, `intake`, `stream_control`, `reconfigure`, `reading`, `encoding`, `recovery`, `departure`, `report`.
+//! `opening`, `leasing`, `intake`, `stream_control`, `reconfigure`, `reading`, `encoding`, `recovery`, `departure`,
+//! `report`.
 
 use crate::core::ahead::Ahead;
 use crate::core::arbiter::Arbiter;

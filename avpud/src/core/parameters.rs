@@ -398,8 +398,8 @@ const FPS_MAX: u64 = 240;
 const SECONDS_PER_FRAME_MAX: u64 = 3600;
 /// QP of a channel whose client names none.
 const QP_DEFAULT: u8 = 30;
-/// Lowest QP that a bitrate is kept with unless the client says. Under it stream buffers are sized for the finest quantiser, and one
-/// 1080p channel takes half as much memory again.
+/// Lowest QP that a bitrate is kept with unless the client says. Under it stream buffers are sized for the finest
+/// quantiser, and one 1080p channel takes half as much memory again.
 const RATED_QP_MIN: u8 = 20;
 /// Highest QP that a bitrate is kept with unless the client says.
 const RATED_QP_MAX: u8 = 48;

@@ -3,9 +3,10 @@
 //! A *ticket* is a channel's longest wait from the release of a picture (its acceptance, or one period after the last
 //! release, whichever is later) until the encoder is started on it. The encoder cannot be interrupted, so this is
 //! non-preemptive scheduling of sporadic tasks: a task is a channel, its cost the stated time of a picture of its
-//! costlier kind and of what goes by between two pictures (interrupt, choice, start), its period that of the stated frame rate, its relative deadline ticket + cost. The analysis of tasks
-//! whose jobs differ in turn (Mok, Chen: "A Multiframe Model for Real-Time Tasks", IEEE TSE 1997) would count an IDR
-//! once in a group; here anybody may demand one at any time, so each picture may be of either kind.
+//! costlier kind and of what goes by between two pictures (interrupt, choice, start), its period that of the stated
+//! frame rate, its relative deadline ticket + cost. The analysis of tasks whose jobs differ in turn (Mok, Chen: "A
+//! Multiframe Model for Real-Time Tasks", IEEE TSE 1997) would count an IDR once in a group; here anybody may demand
+//! one at any time, so each picture may be of either kind.
 //!
 //! Tickets are checked class by class. Within a class the arbiter goes by earliest deadline, so the processor-demand
 //! criterion applies, with a blocking term for the one picture that may just have been started: Jeffay, Stanat, Martel,

@@ -84,8 +84,8 @@ impl Outbox {
         self.check()
     }
 
-    /// Writes as much as the peer takes. `Ok(true)`: nothing waits any more. `Ok(false)`: the socket is full, or the peer has
-    /// to read first what came with descriptors.
+    /// Writes as much as the peer takes. `Ok(true)`: nothing waits any more. `Ok(false)`: the socket is full, or the
+    /// peer has to read first what came with descriptors.
     pub(super) fn flush(&mut self, stream: &UnixStream) -> io::Result<bool> {
         while self.start < self.bytes.len() {
             let riding = self.descriptors.front().map(|(at, _)| *at);

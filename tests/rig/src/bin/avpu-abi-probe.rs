@@ -2,7 +2,8 @@
 //!
 //! `avpu-abi-probe rules BASE` checks every rule with the page at physical address BASE (hexadecimal); `coherent` after
 //! it expects that caches need no help, as under an emulator. `avpu-abi-probe oops CASE BASE` does what a camera's
-//! kernel does not survive: `empty`, `direction`, `unmapped` or `uncached` cache operations, or two `waiters`. Both need the encoder to be free.
+//! kernel does not survive: `empty`, `direction`, `unmapped` or `uncached` cache operations, or two `waiters`. Both
+//! need the encoder to be free.
 #![allow(
     unsafe_code,
     reason = "requests and mappings of devices have no safe wrapper"

@@ -1,9 +1,10 @@
 //! Lives through seeded worlds of clients, core, driver and model, as many as wanted; shows a failing one short.
 //!
-//! `avpu-world --seeds N [--start S] [--ops N]` runs the worlds of N seeds and prints worlds a second, and how often what
-//! happened in them; with `--everything` a run in which something never happened fails. A world that fails ends the run: it is lived through again, which must give the same sum of everything that the daemon did, then
-//! its script is cut down to what it needs to fail, and printed with the command that runs just that
-//! (`--only 3,17-20`). Worlds run in a process of their own, so a failure may be of any kind.
+//! `avpu-world --seeds N [--start S] [--ops N]` runs the worlds of N seeds and prints worlds a second, and how often
+//! what happened in them; with `--everything` a run in which something never happened fails. A world that fails ends
+//! the run: it is lived through again, which must give the same sum of everything that the daemon did, then its script
+//! is cut down to what it needs to fail, and printed with the command that runs just that (`--only 3,17-20`). Worlds
+//! run in a process of their own, so a failure may be of any kind.
 //!
 //! `avpu-world --corpus FOLDER [--seeds N] [--start S] [--ops N]` writes inputs for the fuzz target of sessions.
 //!
