@@ -435,6 +435,11 @@ fn the_operators_tool_changes_a_channel_of_another_process() {
     let (code, text) = run(&["set", "main", "size=320x240"]);
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("expected a channel that was drained with keep"));
+    let (code, text) = run(&["set", "main", "gop=2s"]);
+    assert!(
+        code == Some(0) && text.contains("fps 15 of 15, gop 30"),
+        "{text}"
+    );
     // What has no meaning is refused: by the words alone, or by what the channel is.
     let (code, text) = run(&["set", "main", "mode=cbr", "psnr=38"]);
     assert_eq!(code, Some(2), "{text}");

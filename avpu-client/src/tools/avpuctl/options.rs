@@ -136,7 +136,7 @@ Commands:
   idr [CHANNEL]   ask for an IDR of a channel, by name or id; of all channels without one
   set CHANNEL KEY=VALUE...
                   change a running channel: mode=fixqp|cbr|vbr|capped-vbr|capped-quality bitrate=800k max=1.2M
-                  qp=20-40 or qp=30 psnr=38.5 gop=50 fps=25 fps-out=10|all ip-delta=3 picture-max=BYTES class=
+                  qp=20-40 or qp=30 psnr=38.5 gop=50|2s fps=25 fps-out=10|all ip-delta=3 picture-max=BYTES class=
                   weight= overload=reject|drop-oldest|drop-newest|latest-only|wait deadline-ms=; on a drained
                   channel size=640x360 profile=high|main|baseline
   flush CHANNEL   drop the frames that wait

@@ -5,7 +5,7 @@
 
 use super::options::UsageError;
 use crate::source::FrameRate as Rate;
-use crate::tools::avpucat::units;
+use crate::tools::avpucat::units::{self, GopLength};
 use avpu_proto::reply::Reconfigured;
 use avpu_proto::report::ChannelReport;
 use avpu_proto::request::Reconfigure;
@@ -25,6 +25,8 @@ pub(crate) struct Change {
     qp: Option<u8>,
     /// 0: none is said.
     psnr_cdb: u16,
+    /// A group of pictures that is said as a time.
+    gop: Option<GopLength>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(crate) fn change(channel: &str, words: &[String]) -> Result<Change, UsageErr
         let (key, value) = word
             .split_once('=')
             .ok_or_else(|| wrong("expected KEY=VALUE".to_owned()))?;
+        let key = own_word(key);
         if keys.contains(&key) {
             return Err(wrong(format!("expected {key} once, found it again")));
         }
@@ -70,7 +73,10 @@ impl Change {
         match key {
             "bitrate" => plain.bitrate_bps = said(units::bitrate_bps(value))?,
             "max" => plain.bitrate_max_bps = said(units::bitrate_bps(value))?,
-            "gop" => plain.gop_length = number(value, 1, u32::MAX.into())?,
+            "gop" => match said(GopLength::parse(value))? {
+                GopLength::Pictures(pictures) => plain.gop_length = pictures,
+                time => self.gop = Some(time),
+            },
             "fps" => plain.fps = Some(rate(value)?),
             "fps-out" => {
                 plain.fps_out = Some(match value {
@@ -114,7 +120,7 @@ impl Change {
 
     /// Whether the channel as it is must be known.
     pub(crate) fn needs_report(&self) -> bool {
-        self.mode.is_some() || self.psnr_cdb != 0
+        self.mode.is_some() || self.psnr_cdb != 0 || self.gop.is_some()
     }
 
     /// The mode that the words alone say.
@@ -155,7 +161,10 @@ impl Change {
     /// The word that says a key.
     fn word_of<'a>(&'a self, key: &'a str) -> &'a str {
         let mut words = self.asked.split(' ');
-        let says = |word: &&str| word.split_once('=').is_some_and(|(other, _)| other == key);
+        let says = |word: &&str| {
+            word.split_once('=')
+                .is_some_and(|(other, _)| own_word(other) == key)
+        };
         words.find(says).unwrap_or(key)
     }
 
@@ -188,7 +197,25 @@ impl Change {
             (request.qp_min, request.qp_max) = (0, 0);
         }
         request.rate_control = control;
+        if let Some(gop) = self.gop {
+            request.gop_length = gop.pictures(self.fps_out(now));
+        }
         Ok(request)
+    }
+
+    /// Pictures a second that will be encoded.
+    fn fps_out(&self, now: Option<&ChannelReport>) -> Rate {
+        let plain = &self.plain;
+        let now = now.map(|now| (now.fps, now.fps_out));
+        let (fps, fps_out) = now.unwrap_or_default();
+        // All that are submitted, unless fewer are or will be asked for.
+        let is_all = |rate: &FrameRate| *rate != FrameRate::default() && *rate != fps;
+        let wish = plain.fps_out.unwrap_or(fps_out);
+        let rate = Some(wish).filter(is_all).or(plain.fps).unwrap_or(fps);
+        Rate {
+            num: rate.num,
+            den: rate.den.max(1),
+        }
     }
 
     fn control(&self, mode: Mode, now: Option<&ChannelReport>) -> RateControl {
@@ -268,6 +295,18 @@ pub(crate) fn show(asked: &str, changed: &Reconfigured) -> String {
         let _ = writeln!(text, "  not as asked: {sentence}");
     }
     text
+}
+
+/// The word for a key here, where avpucat has another one for the same.
+fn own_word(key: &str) -> &str {
+    match key {
+        "rc" => "mode",
+        "fpsout" => "fps-out",
+        "ipdelta" => "ip-delta",
+        "picturemax" => "picture-max",
+        "deadline" => "deadline-ms",
+        other => other,
+    }
 }
 
 fn first(asked: u32, otherwise: u32) -> u32 {
@@ -362,12 +401,16 @@ const CLASSES: [(&str, Class); 5] = [
     // As avpucat has it, too.
     ("besteffort", Class::BestEffort),
 ];
-const OVERLOADS: [(&str, Overload); 5] = [
+const OVERLOADS: [(&str, Overload); 8] = [
     ("reject", Overload::Reject),
     ("drop-oldest", Overload::DropOldest),
     ("drop-newest", Overload::DropNewest),
     ("latest-only", Overload::LatestOnly),
     ("wait", Overload::Wait),
+    // As avpucat has them, too.
+    ("oldest", Overload::DropOldest),
+    ("newest", Overload::DropNewest),
+    ("latest", Overload::LatestOnly),
 ];
 const PROFILES: [(&str, Profile); 3] = [
     ("high", Profile::High),
@@ -376,184 +419,4 @@ const PROFILES: [(&str, Profile); 3] = [
 ];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use avpu_proto::reply::ChannelOpened;
-    use avpu_proto::types::Sequence;
-
-    fn parsed(text: &str) -> Result<Change, UsageError> {
-        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        change(&words[0], &words[1..])
-    }
-
-    fn request(text: &str) -> Reconfigure {
-        let change = parsed(text).expect("a change");
-        change.request(None).expect("a mode that takes it")
-    }
-
-    #[test]
-    fn plain_numbers_become_fields_and_the_rest_stays() {
-        let expected = Reconfigure {
-            bitrate_bps: 800_000,
-            gop_length: 50,
-            fps: Some(FrameRate { num: 15, den: 1 }),
-            qp_min: 20,
-            qp_max: 40,
-            ..Reconfigure::default()
-        };
-        assert_eq!(
-            request("main bitrate=800k gop=50 fps=15 qp=20-40"),
-            expected
-        );
-        let expected = Reconfigure {
-            fps_out: Some(FrameRate::default()),
-            ip_qp_delta: Some(0),
-            deadline_us: Some(40_000),
-            overload: Some(Overload::LatestOnly),
-            ..Reconfigure::default()
-        };
-        let text = "3 fps-out=all ip-delta=0 deadline-ms=40 overload=latest-only";
-        assert_eq!(request(text), expected);
-    }
-
-    #[test]
-    fn a_mode_takes_the_rates_that_are_said_or_else_those_of_the_channel() {
-        let vbr = RateControl::Vbr {
-            bitrate_bps: 500_000,
-            bitrate_max_bps: 900_000,
-            qp_min: 0,
-            qp_max: 0,
-        };
-        let found = request("main mode=vbr bitrate=500k max=900k");
-        assert_eq!(found.rate_control, Some(vbr));
-        assert_eq!(found.bitrate_bps, 0);
-        let now = ChannelReport {
-            name: "main".into(),
-            rate_control: vbr,
-            ..ChannelReport::default()
-        };
-        let change = parsed("main mode=capped-quality psnr=38.5 qp=18-30").expect("a change");
-        assert!(change.needs_report());
-        assert_eq!(change.channel(), "main");
-        let quality = RateControl::CappedQuality {
-            bitrate_max_bps: 900_000,
-            qp_min: 18,
-            qp_max: 30,
-            psnr_cdb: 3850,
-        };
-        let found = change.request(Some(&now)).expect("a mode that takes it");
-        assert_eq!(found.rate_control, Some(quality));
-        let fixed = RateControl::FixQp { qp: 33 };
-        assert_eq!(request("main qp=33").rate_control, Some(fixed));
-    }
-
-    #[test]
-    fn what_has_no_meaning_in_a_mode_is_refused_and_not_left_out() {
-        for (text, expected) in [
-            (
-                "main qp=30 bitrate=800k",
-                "bitrate=800k: expected no rate with fixqp, found bitrate",
-            ),
-            ("main mode=fixqp max=1M", "max=1M: expected no rate"),
-            (
-                "main mode=fixqp qp=20-40",
-                "qp=20-40: expected a constant QP like qp=30 with fixqp, found qp",
-            ),
-            ("main mode=fixqp psnr=38", "psnr=38: expected no quality"),
-            ("main mode=cbr qp=30", "qp=30: expected QP bounds"),
-            ("main mode=cbr max=1M", "max=1M: expected bitrate alone"),
-            ("main mode=cbr psnr=38", "psnr=38: expected no quality"),
-            ("main mode=vbr psnr=38", "psnr=38: expected no quality"),
-            (
-                "main mode=capped-quality bitrate=1M max=2M",
-                "bitrate=1M: expected one rate",
-            ),
-        ] {
-            let error = parsed(text).expect_err(text).to_string();
-            assert!(error.starts_with(expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_quality_alone_is_for_a_channel_that_has_one() {
-        let now = |rate_control| ChannelReport {
-            rate_control,
-            ..ChannelReport::default()
-        };
-        let capped = |psnr_max_cdb| RateControl::CappedVbr {
-            bitrate_bps: 500_000,
-            bitrate_max_bps: 900_000,
-            qp_min: 18,
-            qp_max: 40,
-            psnr_max_cdb,
-        };
-        let change = parsed("main psnr=38.5 bitrate=600k").expect("a change");
-        assert!(change.needs_report());
-        let found = change
-            .request(Some(&now(capped(4200))))
-            .expect("it has one");
-        assert_eq!(found.rate_control, Some(capped(3850)));
-        assert_eq!(found.bitrate_bps, 600_000);
-        let none = now(RateControl::FixQp { qp: 30 });
-        let error = parsed("main psnr=38").expect("a change");
-        let error = error.request(Some(&none)).expect_err("it has none");
-        assert_eq!(
-            error.to_string(),
-            "psnr=38: expected no quality with fixqp, found psnr"
-        );
-    }
-
-    #[test]
-    fn one_bound_leaves_the_other_as_it_is() {
-        let low = request("main qp=20-");
-        assert_eq!((low.qp_min, low.qp_max), (20, 0));
-        let high = request("main qp=-40");
-        assert_eq!((high.qp_min, high.qp_max), (0, 40));
-    }
-
-    #[test]
-    fn the_answer_tells_what_was_asked_for_what_is_in_effect_and_what_is_not_as_asked() {
-        let changed = Reconfigured {
-            first: Sequence::new(7),
-            clamped: vec!["weight: asked for 900, 100 in effect".to_owned()],
-            effective: ChannelOpened {
-                name: "main".into(),
-                fps: FrameRate { num: 25, den: 1 },
-                fps_out: FrameRate { num: 25, den: 2 },
-                gop_length: 50,
-                weight: 100,
-                ticket_us: 20_000,
-                ..ChannelOpened::default()
-            },
-            width: 640,
-            height: 360,
-            ..Reconfigured::default()
-        };
-        let expected = "\
-main from packet 7: 640x360 High, FixQp { qp: 0 }, fps 25/2 of 25, gop 50
-  I/P delta 0, picture limit none, class BestEffort, weight 100, overload Reject, deadline none, ticket 20000 us
-  asked for weight=900
-  not as asked: weight: asked for 900, 100 in effect
-";
-        assert_eq!(show("weight=900", &changed), expected);
-    }
-
-    #[test]
-    fn words_that_cannot_be_understood_are_refused() {
-        for text in [
-            "main bitrate",
-            "main bitrate=8",
-            "main qp=0",
-            "main qp=20-60",
-            "main qp=-",
-            "main mode=abr",
-            "main psnr=38.555",
-            "main colour=red",
-            "main size=640",
-            "main fps=0",
-            "main gop=5 gop=6",
-        ] {
-            assert!(parsed(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;
