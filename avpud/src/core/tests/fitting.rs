@@ -248,4 +248,15 @@ fn a_breach_is_told_counted_and_noted_and_only_while_the_channel_keeps_its_part(
         world.finish(50_000, 100);
     }
     assert!(breaches(&mut world, app).is_empty());
+    // One that comes when it should waits behind one that should not have come.
+    world.pass(100_000);
+    for _ in 0..2 {
+        world.submit(app, channel, source);
+    }
+    world.pass(40_000);
+    world.submit(app, channel, source);
+    for took_us in [10_000, 60_000, 1_000] {
+        world.finish(took_us, 100);
+    }
+    assert!(breaches(&mut world, app).is_empty());
 }
