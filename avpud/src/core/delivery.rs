@@ -387,5 +387,10 @@ mod tests {
         }
         assert_eq!(ring.packets.len(), PACKETS_MAX);
         assert_eq!(ring.packets.capacity(), capacity);
+        for _ in 0..2 * PACKETS_MAX {
+            ring.mark(0, picture(PictureKind::P));
+        }
+        assert_eq!(ring.packets.len(), PACKETS_MAX);
+        assert_eq!(ring.packets.capacity(), capacity);
     }
 }

@@ -69,6 +69,21 @@ fn a_lower_class_pays_for_the_higher_ones() {
 }
 
 #[test]
+fn a_higher_picture_that_comes_as_the_encoder_is_free_goes_first() {
+    let stream = live(4 * MS, 10 * MS);
+    let large = promise(Class::BestEffort, 6 * MS, 1000 * MS);
+    let record = |ticket_ns| Promise {
+        ticket_ns: Some(ticket_ns),
+        ..promise(Class::Record, MS, 100 * MS)
+    };
+    // The large one and one of the stream end after 10 ms, and then the stream's next one is there.
+    let with = |ticket_ns| first_broken(&[stream, large, record(ticket_ns)]);
+    assert_eq!(with(14 * MS), None);
+    assert_eq!(with(14 * MS - 1), Some(2));
+    assert_eq!(with(10 * MS), Some(2));
+}
+
+#[test]
 fn more_than_all_the_time_is_refused_and_ends() {
     let many: Vec<Promise> = (0..64).map(|_| live(40 * MS, 40 * MS)).collect();
     assert!(first_broken(&many).is_some());

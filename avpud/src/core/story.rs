@@ -341,6 +341,18 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_its_own_channel_overtake_nobody() {
+        let mut stories = Stories::new();
+        let at = Micros::new;
+        let frames = [0, 1, 2].map(|n| stories.begin(beginning(MAIN, n, 0), at(100)));
+        for (starts, number) in (0..).zip(frames) {
+            stories.start(number, start(MAIN, starts), at(200));
+        }
+        assert!(stories.kept.iter().all(|story| story.overtaken_by == 0));
+        assert!(stories.kept.iter().all(|story| story.overtaker.is_none()));
+    }
+
+    #[test]
     fn old_stories_are_forgotten_and_nothing_grows() {
         let mut stories = Stories::new();
         let capacity = stories.kept.capacity();

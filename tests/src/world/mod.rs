@@ -10,10 +10,8 @@
 //! Every kind of operation, request, refusal, end of a frame and state is counted ([`Seen`]), so that a run can say what it
 //! has not shown.
 //!
-//! How sharp the oracle is: a lease that is given back while the encoder reads it shows within 20 seeds, a P picture
-//! behind a lost one within 30, a ring's tail that moves 600 bytes too little in the first. It takes six operations,
-//! six, and nineteen to show them. What needs a busy encoder does not show: for the order of deadlines and shares there
-//! is [`schedule`](crate::schedule).
+//! What needs a busy encoder does not show here: for the order of deadlines and shares there is
+//! [`schedule`](crate::schedule).
 
 mod ahead;
 mod chance;

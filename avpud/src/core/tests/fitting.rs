@@ -7,7 +7,7 @@ use avpu_proto::error::ErrorCode;
 use avpu_proto::event::Event;
 use avpu_proto::record::Record;
 use avpu_proto::reply::{Fit, Reply};
-use avpu_proto::request::{Fits, OpenChannel, Request, Watch};
+use avpu_proto::request::{Fits, OpenChannel, Reconfigure, Request, Watch};
 use avpu_proto::types::{Class, FrameRate};
 
 fn wish(width: u16, height: u16, fps: u32, class: Class) -> OpenChannel {
@@ -259,4 +259,36 @@ fn a_breach_is_told_counted_and_noted_and_only_while_the_channel_keeps_its_part(
         world.finish(took_us, 100);
     }
     assert!(breaches(&mut world, app).is_empty());
+}
+
+#[test]
+fn a_shorter_ticket_for_the_same_pictures_is_tested_like_a_new_one() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let channel = world.open(app, wish(640, 352, 25, Class::Live)).channel;
+    world.open(app, wish(1280, 720, 1, Class::BestEffort));
+    // A picture of the other channel takes 14.5 ms.
+    let hurry = |deadline_us| {
+        Request::Reconfigure(Reconfigure {
+            channel,
+            deadline_us: Some(deadline_us),
+            ..Reconfigure::default()
+        })
+    };
+    assert_eq!(world.refused(app, hurry(10_000)), ErrorCode::NO_SCHEDULE);
+    let changed = world.ask(app, hurry(20_000));
+    assert!(matches!(changed, Reply::Reconfigured(_)), "{changed:?}");
+}
+
+#[test]
+fn alone_a_channel_has_the_memory_of_all_channels_that_are_open() {
+    let mut world = World::new();
+    let app = world.connect(1);
+    let large = wish(1920, 1088, 1, Class::BestEffort);
+    for _ in 0..2 {
+        world.open(app, large.clone());
+    }
+    let large = [large];
+    assert!(!fits(&mut world, app, &large, false).fits);
+    assert!(fits(&mut world, app, &large, true).fits);
 }

@@ -283,3 +283,19 @@ fn the_settings_say_how_often_a_client_gets_an_idr() {
         assert_eq!(idrs, expected, "{idr_period_us}");
     }
 }
+
+#[test]
+fn a_connection_that_takes_the_place_of_another_is_not_bound_by_what_that_had() {
+    let mut world = World::new();
+    let source = long_groups(&mut world);
+    for _ in 0..2 {
+        let reader = world.connect(2);
+        world.subscribe(reader, source.1, Join::NextIdr, 64);
+        // Its own period has not begun; that of all readers together is a quarter of a second.
+        assert!(ask(&mut world, reader, source.1).wait_us <= 250_000);
+        for _ in 0..8 {
+            encode(&mut world, source);
+        }
+        world.feed(Input::Closed { session: reader });
+    }
+}

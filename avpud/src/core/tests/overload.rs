@@ -283,3 +283,20 @@ fn those_that_wait_for_room_are_answered_as_a_changed_policy_says() {
         assert!(frames.is_sorted(), "{overload:?}: {frames:?}");
     }
 }
+
+#[test]
+fn a_key_frame_that_was_dropped_as_the_newest_is_still_owed() {
+    let (mut world, app, channel, address) = full(Overload::DropNewest, 0);
+    // One that is under way answers it.
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    world.submit(app, channel, address);
+    let forced = Submit {
+        force_idr: true,
+        ..frame(channel, address)
+    };
+    world.ask(app, Request::Submit(forced));
+    assert_eq!(dropped(&mut world, app), [(6, DropReason::QueueFull)]);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::P);
+}

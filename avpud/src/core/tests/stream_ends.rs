@@ -347,3 +347,21 @@ fn a_drain_whose_only_picture_is_lost_ends_with_one_mark_and_goes_on_with_an_idr
     world.submit(app, channel, address);
     assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
 }
+
+#[test]
+fn what_was_lost_before_the_mark_is_told_once() {
+    let mut world = World::new();
+    let (app, channel, address) = world.ready_channel(1);
+    world.subscribe(app, channel, Join::LastIdr, 64);
+    world.submit(app, channel, address);
+    world.finish(1000, 100);
+    world.submit(app, channel, address);
+    world.fail(JobFailure::Device);
+    assert_eq!(world.ask(app, drain(channel, true)), Reply::Done);
+    assert_eq!(gaps(&mut world, app), [(1, 1, GapReason::Lost)]);
+    assert_eq!(world.ask(app, resume(channel)), Reply::Done);
+    world.submit(app, channel, address);
+    assert_eq!(world.finish(1000, 100).kind, PictureKind::Idr);
+    assert_eq!(gaps(&mut world, app), []);
+    assert_eq!(packets(&mut world, app), [0, -2, 2]);
+}
