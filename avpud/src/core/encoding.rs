@@ -159,26 +159,7 @@ impl Broker {
         self.stories.finish(flight.frame.story, self.now);
         let settlement = match outcome {
             JobOutcome::Encoded(picture) => self.account(&run, &flight, &picture),
-            JobOutcome::Failed(failure) => {
-                let is_retried = match failure {
-                    JobFailure::Overflow { bytes, .. } => {
-                        self.account_overflow(key, &flight, bytes)
-                    }
-                    _ => {
-                        self.account_loss(key, None);
-                        false
-                    }
-                };
-                if failure == JobFailure::Device {
-                    self.drop_ahead(Flaw::Recovery);
-                    self.suspect(key);
-                    self.give_up_if_damned();
-                }
-                match is_retried {
-                    true => Settlement::Retry { has_payload: false },
-                    false => Settlement::Fail(reason_of(failure)),
-                }
-            }
+            JobOutcome::Failed(failure) => self.account_failure(key, &flight, failure),
         };
         if matches!(settlement, Settlement::Discard(_) | Settlement::Fail(_)) {
             self.hand_on_user_data(key, &flight.frame);
@@ -285,6 +266,33 @@ impl Broker {
         });
         self.revoke_overwritten(key);
         settlement
+    }
+
+    /// Takes in a picture that the engine did not make: whether its frame has another attempt, and whom it speaks
+    /// against.
+    fn account_failure(
+        &mut self,
+        key: ChannelKey,
+        flight: &InFlight,
+        failure: JobFailure,
+    ) -> Settlement {
+        let is_retried = match failure {
+            JobFailure::Overflow { bytes, .. } => self.account_overflow(key, flight, bytes),
+            _ => {
+                self.account_loss(key, None);
+                false
+            }
+        };
+        if failure == JobFailure::Device {
+            self.drop_ahead(Flaw::Recovery);
+            self.suspect(key);
+            self.give_up_if_damned();
+        }
+        if is_retried {
+            Settlement::Retry { has_payload: false }
+        } else {
+            Settlement::Fail(reason_of(failure))
+        }
     }
 
     /// The picture of a channel that was in flight will not be delivered; `claimed_bytes` is its size where that was
