@@ -144,11 +144,8 @@ impl Arbiter {
         let Some(flow) = self.flow_mut(channel) else {
             return;
         };
-        // Whoever waited already keeps its place in the slack.
-        let start_tag = flow.head.map_or_else(
-            || flow.finish_tag.max(virtual_time),
-            |waiting| waiting.start_tag,
-        );
+        // Whoever waited already keeps its place in the slack: virtual time has not passed it.
+        let start_tag = flow.finish_tag.max(virtual_time);
         self.withdraw(channel);
         let Some(flow) = self.flow_mut(channel) else {
             return;
