@@ -29,10 +29,13 @@ fn text(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// A name that must be escaped wherever it is quoted.
+const NAME: &str = r#"the "main" \ ä"#;
+
 /// Encodes until `enough` says so, asked after each picture with its sequence number.
 fn encode_until(socket: &Path, mut enough: impl FnMut(u32) -> bool) {
     let client = Client::connect(socket).expect("the daemon takes connections");
-    let config = ChannelConfig::new(176, 144).fix_qp(30).name("main");
+    let config = ChannelConfig::new(176, 144).fix_qp(30).name(NAME);
     let channel = client.open_channel(&config).expect("a channel can be had");
     let mut buffer = channel.lease(1).expect("a buffer can be had").remove(0);
     loop {
@@ -58,10 +61,10 @@ fn a_packet_is_explained_in_sentences_also_when_its_channel_is_gone() {
     let daemon = Daemon::start("");
     encode_until(&daemon.socket(), |sequence| sequence == 3);
     let explain = |words: &[&str]| avpuctl(&daemon.socket(), words).finish();
-    let told = explain(&["explain", "main", "2"]);
+    let told = explain(&["explain", NAME, "2"]);
     let (sentences, errors) = text(&told);
     assert!(told.status.success(), "{errors}");
-    assert!(sentences.starts_with("Frame 2 of channel main (id "));
+    assert!(sentences.starts_with(&format!("Frame 2 of channel {NAME} (id ")));
     for part in [
         "It waited ",
         "as a P picture with QP 30.",
@@ -70,14 +73,14 @@ fn a_packet_is_explained_in_sentences_also_when_its_channel_is_gone() {
     ] {
         assert!(sentences.contains(part), "{sentences}");
     }
-    let told = explain(&["--json", "explain", "--frame", "main", "0"]);
+    let told = explain(&["--json", "explain", "--frame", NAME, "0"]);
     let record: Value = serde_json::from_slice(&told.stdout).expect("JSON");
     assert_eq!(
         (&record["name"], &record["kind"]),
-        (&"main".into(), &"Idr".into())
+        (&NAME.into(), &"Idr".into())
     );
 
-    let unknown = explain(&["explain", "main", "4"]);
+    let unknown = explain(&["explain", NAME, "4"]);
     assert_eq!(unknown.status.code(), Some(4));
     assert!(text(&unknown).1.contains("no-such-object"), "{unknown:?}");
     let unknown = explain(&["explain", "garden", "0"]);
@@ -106,7 +109,8 @@ fn a_trace_is_what_viewers_take() {
     }
     let client = format!("client {}", std::process::id());
     assert!(names.contains(&client.as_str()), "{names:?}");
-    assert!(names.iter().any(|name| name.starts_with("main (channel ")));
+    let channel = format!("{NAME} (channel ");
+    assert!(names.iter().any(|name| name.starts_with(&channel)));
 }
 
 #[test]
