@@ -50,10 +50,13 @@ const FIRST_PART: i64 = 6;
 const GROUP_PERCENT: (i64, i64) = (95, 103);
 /// The same of the first group: what it leaves lets the second IDR be that much larger.
 const FIRST_GROUP_PERCENT: i64 = 96;
-/// Percent of a group's share in the P pictures of a group and the IDR after it.
+/// Percent of a group's share in the P pictures of a group and the IDR after it, which is at most half a step larger than
+/// meant: more where these P pictures took less than so many percent, for then the IDR is nearly all.
 const WINDOW_PERCENT: i64 = 105;
+const LATE_WINDOW_PERCENT: i64 = 107;
+const LATE_P_PERCENT: i64 = 30;
 /// Percent of it by which a group may be ahead of the one before.
-const AHEAD_PERCENT: i64 = 3;
+const AHEAD_PERCENT: i64 = 2;
 const FIRST_WINDOW_PERCENT: i64 = 118;
 /// P pictures of a group in which it is refined, as a rule.
 const EARLY: usize = 48;
@@ -104,6 +107,8 @@ impl Still {
         let whole = self.bounded(share_bits, group_bits) - self.bits_of_held(pictures - 1);
         let window = if self.is_first_group {
             FIRST_WINDOW_PERCENT
+        } else if self.p_bits < share_bits / 100 * LATE_P_PERCENT {
+            LATE_WINDOW_PERCENT
         } else {
             WINDOW_PERCENT
         };
