@@ -521,27 +521,3 @@ fn nothing_is_heard_after_the_farewell() {
     assert!(matches!(world.hear(), Ok(None)));
     assert!(world.connection.is_leaving());
 }
-
-#[test]
-fn a_request_that_was_put_back_is_the_next_one_and_keeps_the_loop_at_work() {
-    let mut world = World::greeted();
-    world.say(1, &subscribe("first"));
-    world.say(2, &subscribe("second"));
-    let taken = |world: &mut World| match world.connection.receive(&mut world.control) {
-        Ok(Some(Incoming::Request { id, body })) => (id, body),
-        other => panic!("expected a request, found {other:?}"),
-    };
-    world.connection.note_ready(true, true);
-    assert_eq!(taken(&mut world).0, 1);
-    let (id, body) = taken(&mut world);
-    assert!(matches!(
-        world.connection.receive(&mut world.control),
-        Ok(None)
-    ));
-    // Nothing is left to be read, and nobody would wake the loop for it.
-    assert!(!world.connection.has_work());
-    world.connection.put_back(id, body);
-    assert!(world.connection.has_work());
-    assert_eq!(taken(&mut world), (2, Some(subscribe("second"))));
-    assert!(!world.connection.has_work());
-}

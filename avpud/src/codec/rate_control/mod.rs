@@ -16,8 +16,10 @@ mod rated;
 mod settings;
 mod size;
 mod still;
+mod surprise;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use fixed::Fixed;
 pub use rated::Rated;

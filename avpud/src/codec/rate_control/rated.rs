@@ -6,12 +6,14 @@
 //! before it took too much or too little. Besides, no picture may be larger than what the decoder's buffer
 //! can bear, nor better than a quality that is good enough.
 //!
-//! A scene that stands still has rules of its own: see [`Still`].
+//! Where cuts come again and again, the group's plan leaves bits to them: see [`Surprises`]. A scene that stands still has rules of its own: see [`Still`].
 
 use super::bucket::Bucket;
 use super::settings::{BITS_MAX, Settings};
 use super::size::{MeanQp, SizeModel, steps_of};
 use super::still::Still;
+use super::surprise::Surprises;
+use super::window::Window;
 use super::{Fullness, PictureCost, RateController};
 use crate::picture::{ChannelSetup, PictureBudget, PictureKind, Qp};
 
@@ -40,6 +42,11 @@ pub struct Rated {
     /// Bits that the picture in flight should take.
     aim_bits: i64,
     still: Still,
+    surprises: Surprises,
+    /// Bits that this group's plan leaves to a surprise, and how many of them are still expected.
+    reserve_bits: i64,
+    reserves: i64,
+    window: Window,
 }
 
 /// Steps from one picture to the next.
@@ -53,6 +60,14 @@ const QP_AT_ONE_BIT: i32 = 57;
 const RETRY_COARSER_BY: i32 = 6;
 /// Seconds over which an average is kept.
 const AVERAGE_S: i64 = 4;
+/// Seconds of a constant rate that an IDR should not bring above so many percent, where at most so many steps coarser help.
+const WINDOW_S: i64 = 2;
+const WINDOW_PERCENT: i64 = 118;
+const WINDOW_COARSER_MAX: i32 = 4;
+/// A surprise has at least this part of an IDR's bits.
+const SURPRISE_IN_IDR: i64 = 3;
+/// Groups that pay a debt where surprises are expected: the plan has them already, and what is left is chance.
+const SURPRISED_GROUPS: i64 = 3;
 
 impl Rated {
     /// The controller that a setup with a rate asks for.
@@ -77,6 +92,10 @@ impl Rated {
             retry: None,
             aim_bits: target,
             still: Still::new(),
+            surprises: Surprises::new(),
+            reserve_bits: 0,
+            reserves: 0,
+            window: Window::new(WINDOW_S * settings.second),
             last: None,
             settings,
         }
@@ -104,6 +123,12 @@ impl Rated {
         self.still
             .change(settings.target_bits, self.settings.target_bits);
         self.bucket.change(settings.max_bits, settings.second);
+        self.reserve_bits = rescaled(self.reserve_bits);
+        self.window.change(
+            WINDOW_S * settings.second,
+            settings.target_bits,
+            self.settings.target_bits,
+        );
         if settings.quality.is_none() {
             self.enough = 0;
         }
@@ -161,7 +186,9 @@ impl Rated {
     fn group_bits(&self) -> i64 {
         let settings = &self.settings;
         let all = self.group_share_bits();
-        let made_up = if settings.is_constant {
+        let made_up = if settings.is_constant && self.surprises.count(settings.group) > 0 {
+            self.debt_bits / SURPRISED_GROUPS
+        } else if settings.is_constant {
             self.debt_bits
         } else {
             self.debt_bits * settings.group / (AVERAGE_S * settings.second).max(settings.group)
@@ -185,11 +212,26 @@ impl Rated {
         let bits = self.group_bits();
         let group = self.settings.group;
         let finer_by = self.settings.idr_finer_by;
+        let surprises = self.surprises.count(group - 1);
         let cost = |base| {
             self.bits(PictureKind::Idr, base - finer_by)
                 .saturating_add(self.bits(PictureKind::P, base).saturating_mul(group - 1))
+                .saturating_add(self.surprise_bits(base).saturating_mul(surprises))
         };
-        self.nearest(bits, cost)
+        let base = self.nearest(bits, cost);
+        if !self.settings.is_constant {
+            return base;
+        }
+        let window = self.settings.target_bits * self.settings.second * WINDOW_S;
+        let room = window / 100 * WINDOW_PERCENT - self.window.bits();
+        let within = self.nearest(room, |base| self.bits(PictureKind::Idr, base - finer_by));
+        within.clamp(base, base + WINDOW_COARSER_MAX)
+    }
+
+    /// Bits that a surprise takes beyond a P picture.
+    fn surprise_bits(&self, qp: i32) -> i64 {
+        let qp = self.settings.range.clamp_i32(qp);
+        self.surprises.bits(MeanQp::new(qp, 0, 1))
     }
 
     /// The base at which the IDR of a scene that stands still costs what it should.
@@ -202,8 +244,8 @@ impl Rated {
         base.clamp(finest + finer_by, coarsest + finer_by)
     }
 
-    /// The base at which the next P picture costs what it should.
-    fn p_base(&self) -> i32 {
+    /// Bits that the next P picture should take.
+    fn p_aim(&self) -> i64 {
         let settings = &self.settings;
         let share = self.share_bits;
         let window = if settings.is_constant {
@@ -212,8 +254,12 @@ impl Rated {
             settings.second * 2
         };
         let error = (self.debt_bits - self.plan_bits) / window;
-        let aim = (share - error).clamp(share / 2, share + share / 2).max(1);
-        self.nearest(aim, |base| self.bits(PictureKind::P, base))
+        (share - error).clamp(share / 2, share + share / 2).max(1)
+    }
+
+    /// The base at which the next P picture costs what it should.
+    fn p_base(&self) -> i32 {
+        self.nearest(self.p_aim(), |base| self.bits(PictureKind::P, base))
     }
 
     /// The finest quantiser that costs at most half a step more than `bits`.
@@ -235,7 +281,7 @@ impl Rated {
 
     /// After an IDR: how the rest of the group is planned.
     fn plan(&mut self, debt_before: i64) {
-        let settings = &self.settings;
+        let settings = self.settings;
         let target = settings.target_bits;
         let rest = settings.group - 1;
         if rest == 0 {
@@ -245,7 +291,10 @@ impl Rated {
         }
         let taken = self.debt_bits - debt_before + target;
         let made_up = target * settings.group - self.group_bits_before(debt_before);
-        let left = target * settings.group - made_up - taken;
+        self.reserves = self.surprises.count(rest);
+        self.reserve_bits = self.surprise_bits(self.base);
+        let reserved = self.reserves.saturating_mul(self.reserve_bits);
+        let left = target * settings.group - made_up - taken - reserved;
         self.share_bits = (left / rest)
             .clamp(target / 8, settings.max_bits.max(target * 2))
             .max(1);
@@ -274,6 +323,7 @@ impl Rated {
         };
         self.debt_bits = (before + bits - target).clamp(least, most);
         self.bucket.add(bits);
+        self.window.add(bits);
         match kind {
             PictureKind::Idr => self.plan(before),
             PictureKind::P => self.plan_bits += self.share_bits - target,
@@ -325,7 +375,11 @@ impl RateController for Rated {
             }
             PictureKind::P => self.still.start_p(value),
         }
-        let aim_bits = self.bits(kind, value);
+        let mut aim_bits = self.bits(kind, value);
+        if kind == PictureKind::P && value == self.coarsest() {
+            // Nothing coarser is left, but what the encoder would make finer inside the picture.
+            aim_bits = aim_bits.min(self.p_aim());
+        }
         let refining_bits = self.still.refining_bits().unwrap_or(0);
         self.aim_bits = aim_bits.max(refining_bits).clamp(1, BITS_MAX);
         qp
@@ -342,7 +396,16 @@ impl RateController for Rated {
         };
         if is_usual {
             let mean = MeanQp::new(qp, cost.qp_sum, self.settings.macroblocks);
-            self.model.learn(kind, mean, bits.unsigned_abs());
+            let extra_bits = self.model.learn(kind, mean, bits.unsigned_abs());
+            let is_large =
+                bits * SURPRISE_IN_IDR > self.bits(PictureKind::Idr, i32::from(qp.value()));
+            let extra_bits = if is_large { extra_bits } else { 0 };
+            let period_max = AVERAGE_S * self.settings.second;
+            self.surprises.handle(extra_bits, mean, period_max);
+            if extra_bits > 0 && self.reserves > 0 {
+                self.reserves -= 1;
+                self.plan_bits = self.plan_bits.saturating_add(self.reserve_bits);
+            }
         }
         if let Some(quality) = self.settings.quality
             && cost.sse_luma > 0

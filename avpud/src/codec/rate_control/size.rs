@@ -56,7 +56,7 @@ impl MeanQp {
         Self(if is_sensible { mean } else { own })
     }
 
-    fn scale(self) -> u64 {
+    pub(super) fn scale(self) -> u64 {
         let at = |index: u32| {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             SCALE.get(index).copied().unwrap_or(SCALE[51])
@@ -104,8 +104,8 @@ impl SizeModel {
     /// A picture took this many bits. The first of a kind replaces the guess.
     ///
     /// One picture that is far off may be a cut and says little about the next; a second one in the same
-    /// direction is believed.
-    pub(super) fn learn(&mut self, kind: PictureKind, qp: MeanQp, bits: u64) {
+    /// direction is believed. Answers the bits that are not, beyond those expected.
+    pub(super) fn learn(&mut self, kind: PictureKind, qp: MeanQp, bits: u64) -> u64 {
         let new = bits.clamp(1, BITS_MAX) * qp.scale();
         let (complexity, far) = match kind {
             // There are few, and whatever is new in one will be in the next.
@@ -136,6 +136,10 @@ impl SizeModel {
         .max(1);
         complexity.is_measured = true;
         complexity.surprise = surprise;
+        match surprise {
+            Some(Surprise::Larger) if !is_believed => bits.saturating_sub(old / qp.scale()),
+            _ => 0,
+        }
     }
 }
 

@@ -166,6 +166,48 @@ fn no_two_seconds_take_much_more_than_their_share() {
     }
 }
 
+/// The first P picture of every second half of a group costs what an IDR does.
+#[test]
+fn cuts_that_come_again_and_again_are_in_the_plan_of_a_group() {
+    let (period, bps) = (50, 1_000_000);
+    let mut controller = Controller::new(&setup(cbr(bps), 25, period));
+    let mut gop = Gop::new(NonZeroU32::new(period).expect("a length"));
+    let mut usual = Scene::new(1_000_000, 20_000);
+    let mut cut = Scene::new(1_000_000, 800_000);
+    let mut pictures = Vec::new();
+    for _ in 0..20 {
+        pictures.extend(encode(&mut controller, &mut gop, &mut usual, period / 2));
+        pictures.extend(encode(&mut controller, &mut gop, &mut cut, 1));
+        pictures.extend(encode(
+            &mut controller,
+            &mut gop,
+            &mut usual,
+            period / 2 - 1,
+        ));
+    }
+    let told = |start: usize| {
+        format!(
+            "from picture {start} on: {:?}",
+            &pictures[start..start + 50]
+        )
+    };
+    for start in (250..950).step_by(50) {
+        let mean = |from: usize| {
+            let half = &pictures[start + from..start + from + 20];
+            half.iter()
+                .map(|picture| u32::from(picture.1.value()))
+                .sum::<u32>()
+                / 20
+        };
+        // Who does not expect a cut has fine pictures before it and pays behind it.
+        assert!(mean(5).abs_diff(mean(30)) <= 2, "{}", told(start));
+    }
+    for (start, two_seconds) in pictures.windows(50).enumerate().skip(50) {
+        let bits = total_bits(two_seconds);
+        assert!(bits < 2_500_000, "{bits} bits {}", told(start.min(949)));
+    }
+}
+
 #[test]
 fn a_scene_that_costs_four_times_as_much_is_caught_within_three_seconds() {
     let mut controller = Controller::new(&setup(cbr(2_000_000), 25, 50));

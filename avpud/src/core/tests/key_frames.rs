@@ -6,7 +6,7 @@ use crate::picture::PictureKind;
 use avpu_proto::error::ErrorCode;
 use avpu_proto::reply::{IdrPromised, Reply};
 use avpu_proto::report::ClientReport;
-use avpu_proto::request::{OpenChannel, Page, Reconfigure, Request, RequestIdr, Submit};
+use avpu_proto::request::{OpenChannel, Page, Request, RequestIdr, Submit};
 use avpu_proto::types::{Address, ChannelId, Join, Sequence};
 
 type Source = (SessionKey, ChannelId, Address);
@@ -297,43 +297,5 @@ fn a_connection_that_takes_the_place_of_another_is_not_bound_by_what_that_had() 
             encode(&mut world, source);
         }
         world.feed(Input::Closed { session: reader });
-    }
-}
-
-#[test]
-fn the_idrs_of_a_channel_whose_group_was_changed_are_kept_apart_anew() {
-    // Groups of 20 and 21 drift past each other; those of 20 and 20 stay where the change put them.
-    for changed_at in 410..430 {
-        let mut world = World::new();
-        let sources = [(1, 20), (2, 21)].map(|(number, gop_length)| {
-            let wish = OpenChannel {
-                gop_length,
-                ..small()
-            };
-            world.ready_with(number, wish)
-        });
-        let mut shared = Vec::new();
-        for picture in 0..changed_at + 100 {
-            if picture == changed_at {
-                let (app, channel, _) = sources[1];
-                let change = Reconfigure {
-                    channel,
-                    gop_length: 20,
-                    ..Reconfigure::default()
-                };
-                world.change(app, change);
-            }
-            for (app, channel, address) in sources {
-                world.submit(app, channel, address);
-            }
-            let kinds = [0, 1].map(|_| world.finish(1000, 100).kind);
-            if kinds == [PictureKind::Idr; 2] {
-                shared.push(picture);
-            }
-            world.pass(38_000);
-        }
-        // The first ones come together, and those that were on their way may.
-        shared.retain(|picture| *picture > changed_at + 30);
-        assert_eq!(shared, [0; 0], "changed at {changed_at}");
     }
 }
