@@ -23,6 +23,8 @@ pub(super) struct Still {
     p_bits: i64,
     held_bits: i64,
     refined_bits: i64,
+    /// Most bits of a P picture, not right behind one that refined, in a scene that stands still.
+    held_max_bits: i64,
     /// What the P pictures up to each had taken in the group before, and in this one.
     before: [i64; EARLY],
     now: [i64; EARLY],
@@ -42,6 +44,8 @@ pub(super) struct Still {
 /// An IDR has more bits than so many P pictures of a scene that stands still, at the same quantiser: of one that begins
 /// to, and of one that did.
 const IDR_IN_P: (i64, i64) = (128, 40);
+/// Percent of a group's share that its P pictures may take where nothing moves.
+const HELD_PERCENT: i64 = 15;
 /// How much finer a picture is that refines.
 const FINER_BY: i32 = 2;
 /// What the first picture that refines is expected to cost, as a part of the IDR.
@@ -60,8 +64,8 @@ const AHEAD_PERCENT: i64 = 2;
 const FIRST_WINDOW_PERCENT: i64 = 118;
 /// P pictures of a group in which it is refined, as a rule.
 const EARLY: usize = 48;
-/// Steps from one IDR to the next.
-const IDR_FINER_MAX: i32 = 7;
+/// Steps from one IDR to the next: what one costs that is much finer is not known.
+const IDR_FINER_MAX: i32 = 5;
 const IDR_COARSER_MAX: i32 = 4;
 
 impl Still {
@@ -75,6 +79,7 @@ impl Still {
             p_bits: 0,
             held_bits: 0,
             refined_bits: 0,
+            held_max_bits: 0,
             before: [i64::MAX; EARLY],
             now: [0; EARLY],
             group_bits: 0,
@@ -181,6 +186,7 @@ impl Still {
         };
         self.ahead_bits = share_bits / 100 * AHEAD_PERCENT;
         self.pictures_left = pictures;
+        self.held_max_bits = share_bits / 100 * HELD_PERCENT / pictures.max(1);
         self.refines = false;
         self.has_refined = false;
     }
@@ -206,6 +212,7 @@ impl Still {
         }
         self.index = self.index.saturating_add(1);
         self.pictures_left = (self.pictures_left - 1).max(0);
+        let is_held = bits <= self.held_max_bits || self.has_refined;
         self.has_refined = self.refines;
         if self.refines && bits <= self.idr_bits {
             self.refined_bits = bits;
@@ -218,7 +225,25 @@ impl Still {
         } else {
             IDR_IN_P.0
         };
-        self.is_still = at_idr_qp.saturating_mul(least) < self.idr_bits;
+        self.is_still = is_held && at_idr_qp.saturating_mul(least) < self.idr_bits;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scene_whose_p_pictures_take_a_good_part_of_the_rate_does_not_stand_still() {
+        let qp = Qp::new(30).expect("a quantiser");
+        let mut still = Still::new();
+        still.start_idr(30, 600_000, 600_000, 50);
+        still.handle_idr(qp, 300_000);
+        for (bits, is_still) in [(1_500, true), (2_500, false), (300, true)] {
+            still.start_p(30);
+            still.handle_p(qp, bits);
+            assert_eq!(still.is_still(), is_still, "{bits} bits");
+        }
     }
 }
