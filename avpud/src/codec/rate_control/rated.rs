@@ -33,6 +33,8 @@ pub struct Rated {
     index: i64,
     /// Quantiser of the last P picture, or what it would have been; an IDR gets a finer one.
     base: i32,
+    /// Quantiser of the last IDR.
+    idr_qp: i32,
     /// Kind of the last picture.
     last: Option<PictureKind>,
     /// The finest quantiser that is not better than good enough.
@@ -60,14 +62,14 @@ const QP_AT_ONE_BIT: i32 = 57;
 const RETRY_COARSER_BY: i32 = 6;
 /// Seconds over which an average is kept.
 const AVERAGE_S: i64 = 4;
-/// Seconds of a constant rate that an IDR should not bring above so many percent, where at most so many steps coarser help.
+/// Seconds of a constant rate that an IDR, which is at most half a step larger than meant, should not bring above so many
+/// percent, the same where surprises are expected, and the steps by which it is coarser for it.
 const WINDOW_S: i64 = 2;
-const WINDOW_PERCENT: i64 = 118;
+const WINDOW_PERCENT: i64 = 102;
+const SURPRISED_WINDOW_PERCENT: i64 = 118;
 const WINDOW_COARSER_MAX: i32 = 4;
 /// A surprise has at least this part of an IDR's bits.
 const SURPRISE_IN_IDR: i64 = 3;
-/// Groups that pay a debt where surprises are expected: the plan has them already, and what is left is chance.
-const SURPRISED_GROUPS: i64 = 3;
 
 impl Rated {
     /// The controller that a setup with a rate asks for.
@@ -88,6 +90,7 @@ impl Rated {
             share_bits: target,
             index: 0,
             base: i32::from(first.value()),
+            idr_qp: 0,
             enough: 0,
             retry: None,
             aim_bits: target,
@@ -186,9 +189,7 @@ impl Rated {
     fn group_bits(&self) -> i64 {
         let settings = &self.settings;
         let all = self.group_share_bits();
-        let made_up = if settings.is_constant && self.surprises.count(settings.group) > 0 {
-            self.debt_bits / SURPRISED_GROUPS
-        } else if settings.is_constant {
+        let made_up = if settings.is_constant {
             self.debt_bits
         } else {
             self.debt_bits * settings.group / (AVERAGE_S * settings.second).max(settings.group)
@@ -218,14 +219,25 @@ impl Rated {
                 .saturating_add(self.bits(PictureKind::P, base).saturating_mul(group - 1))
                 .saturating_add(self.surprise_bits(base).saturating_mul(surprises))
         };
-        let base = self.nearest(bits, cost);
+        self.nearest(bits, cost)
+    }
+
+    /// The base, `base` or some steps coarser, with which an IDR keeps two seconds of a constant rate near it. A group
+    /// whose P pictures were large and one whose IDR is large each keep the rate, and the seconds between them do not.
+    fn within_window(&self, base: i32) -> i32 {
         if !self.settings.is_constant {
             return base;
         }
-        let window = self.settings.target_bits * self.settings.second * WINDOW_S;
-        let room = window / 100 * WINDOW_PERCENT - self.window.bits();
-        let within = self.nearest(room, |base| self.bits(PictureKind::Idr, base - finer_by));
-        within.clamp(base, base + WINDOW_COARSER_MAX)
+        let percent = if self.surprises.count(self.settings.group) > 0 {
+            SURPRISED_WINDOW_PERCENT
+        } else {
+            WINDOW_PERCENT
+        };
+        let share = self.settings.target_bits * self.settings.second * WINDOW_S;
+        let room = share / 100 * percent - self.window.bits_before_next();
+        let finer_by = self.settings.idr_finer_by;
+        self.nearest(room, |base| self.bits(PictureKind::Idr, base - finer_by))
+            .clamp(base, base + WINDOW_COARSER_MAX)
     }
 
     /// Bits that a surprise takes beyond a P picture.
@@ -351,7 +363,17 @@ impl RateController for Rated {
         };
         let mut base = aim;
         if self.last.is_some() && !(is_still && kind == PictureKind::Idr) {
-            base = aim.clamp(self.base - FINER_MAX, self.base + COARSER_MAX);
+            let mut finest = self.base - FINER_MAX;
+            if self.last == Some(PictureKind::Idr) {
+                // What an IDR that was coarser than those around it lacks is not made up for in one picture.
+                finest = finest
+                    .max(self.idr_qp - FINER_MAX)
+                    .min(self.base + COARSER_MAX);
+            }
+            base = aim.clamp(finest, self.base + COARSER_MAX);
+        }
+        if kind == PictureKind::Idr && !is_still {
+            base = self.within_window(base);
         }
         base = base.max(self.enough.min(self.coarsest()));
         let finer_by = match kind {
@@ -369,6 +391,7 @@ impl RateController for Rated {
         let value = i32::from(qp.value());
         match kind {
             PictureKind::Idr => {
+                self.idr_qp = value;
                 let (share, group) = (self.group_share_bits(), self.still_group_bits());
                 self.still
                     .start_idr(value, share, group, self.settings.group);
